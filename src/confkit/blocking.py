@@ -1,0 +1,268 @@
+"""The blocking client: the same surface without ``await``, over an event loop in a thread of its own.
+
+There is no second copy of anything: each method runs the asynchronous one in that thread, through anyio's portal.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from confkit.capabilities import Capabilities
+from confkit.client import AsyncClient
+from confkit.errors import ConfkitError
+from confkit.events import Event
+from confkit.meeting import Meeting, MeetingState, Who
+from confkit.models import Bridge, Conference, Participant, Party
+from confkit.policy import Mode, Policy
+from confkit.trace import Trace
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Blocking(Generic[P, R]):
+    """A method of the asynchronous class, as a blocking one: the same arguments and result."""
+
+    def __init__(self, method: Callable[Concatenate[Any, P], Awaitable[R]]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, owner: _Wrapper, kind: type[object]) -> Callable[P, R]:
+        @functools.wraps(self._method)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return owner._run(self._method, *args, **kwargs)
+
+        return cast("Callable[P, R]", call)
+
+
+class _Wrapper:
+    """Has an asynchronous object and the portal to the loop that it lives in."""
+
+    _wrapped: Any
+
+    def _run(self, method: Callable[..., Awaitable[R]], *args: Any, **kwargs: Any) -> R:
+        future = self._portal.start_task_soon(functools.partial(method, self._wrapped, *args, **kwargs))
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C in this thread ends the work in the other
+            raise
+
+    @property
+    def _portal(self) -> BlockingPortal:
+        raise NotImplementedError
+
+
+class BlockingMeeting(_Wrapper):
+    """A meeting, for code that does not await. See :class:`confkit.Meeting`."""
+
+    def __init__(self, portal: BlockingPortal, meeting: Meeting) -> None:
+        self._meeting_portal = portal
+        self._wrapped: Meeting = meeting
+
+    @property
+    def _portal(self) -> BlockingPortal:
+        return self._meeting_portal
+
+    def __enter__(self) -> Self:
+        self._run(Meeting.__aenter__)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._run(Meeting.__aexit__, kind, error, traceback)
+
+    end = _Blocking(Meeting.end)
+    wait_until_ended = _Blocking(Meeting.wait_until_ended)
+    add = _Blocking(Meeting.add)
+    remove = _Blocking(Meeting.remove)
+    mute = _Blocking(Meeting.mute)
+    unmute = _Blocking(Meeting.unmute)
+    hold = _Blocking(Meeting.hold)
+    resume = _Blocking(Meeting.resume)
+    mute_all = _Blocking(Meeting.mute_all)
+    play = _Blocking(Meeting.play)
+    say = _Blocking(Meeting.say)
+    stop_playing = _Blocking(Meeting.stop_playing)
+    record = _Blocking(Meeting.record)
+    send_digits = _Blocking(Meeting.send_digits)
+    transfer = _Blocking(Meeting.transfer)
+
+    def events(self) -> Iterator[Event]:
+        """What happens from now on, until the meeting is over."""
+        events = self._portal.call(self._wrapped.events)
+        try:
+            while True:
+                try:
+                    yield self._portal.call(events.__anext__)
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._portal.call(events.aclose)
+
+    @property
+    def id(self) -> str:
+        """Unique."""
+        return self._wrapped.id
+
+    @property
+    def state(self) -> MeetingState:
+        """Where the meeting stands."""
+        return self._wrapped.state
+
+    @property
+    def mode(self) -> Mode | None:
+        """Conference or bridge."""
+        return self._wrapped.mode
+
+    @property
+    def conference(self) -> Conference | None:
+        """The provider's conference, once it is known."""
+        return self._wrapped.conference
+
+    @property
+    def bridge(self) -> Bridge | None:
+        """The provider's bridge, once it is known."""
+        return self._wrapped.bridge
+
+    @property
+    def participants(self) -> tuple[Participant, ...]:
+        """Every party that was ever invited."""
+        return self._wrapped.participants
+
+    @property
+    def trace(self) -> Trace:
+        """The steps so far."""
+        return self._wrapped.trace
+
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """What could not be undone when the meeting ended."""
+        return self._wrapped.left_behind
+
+    def participant(self, who: Who) -> Participant:
+        """One party, by address, party, participant or id."""
+        return self._wrapped.participant(who)
+
+    def __repr__(self) -> str:
+        return repr(self._wrapped)
+
+
+class Client(_Wrapper):
+    """Connects people through one provider, for code that does not await.
+
+    Takes the arguments of :class:`confkit.AsyncClient`.
+    """
+
+    def __init__(
+        self,
+        provider: str | object,
+        *,
+        caller_id: str | None = None,
+        policy: Policy | None = None,
+        plugins: Sequence[object] = (),
+        request_timeout: timedelta = timedelta(seconds=10),
+        show_numbers: bool = False,
+        **settings: Any,
+    ) -> None:
+        self._wrapped: AsyncClient = AsyncClient(
+            provider,
+            caller_id=caller_id,
+            policy=policy,
+            plugins=plugins,
+            request_timeout=request_timeout,
+            show_numbers=show_numbers,
+            **settings,
+        )
+        self._threads: AbstractContextManager[BlockingPortal] | None = None
+        self._opened: tuple[BlockingPortal, AbstractContextManager[AsyncClient]] | None = None
+
+    @property
+    def _portal(self) -> BlockingPortal:
+        if self._opened is None:
+            raise ConfkitError("open the client first: with confkit.Client(...) as client")
+        return self._opened[0]
+
+    def __enter__(self) -> Self:
+        self._threads = start_blocking_portal()
+        portal = self._threads.__enter__()
+        client = portal.wrap_async_context_manager(self._wrapped)
+        client.__enter__()
+        self._opened = portal, client
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._opened is not None
+        assert self._threads is not None
+        _, client = self._opened
+        try:
+            client.__exit__(kind, error, traceback)
+        finally:
+            self._opened = None
+            self._threads.__exit__(kind, error, traceback)
+
+    def connect(
+        self,
+        *parties: str | Party,
+        caller_id: str | None = None,
+        quorum: int = 2,
+        answer_timeout: timedelta = timedelta(seconds=30),
+        growable: bool = False,
+    ) -> BlockingMeeting:
+        """A meeting of these parties; see :meth:`confkit.AsyncClient.connect`. Enter it with ``with``."""
+        portal = self._portal
+        meeting = portal.call(
+            functools.partial(
+                self._wrapped.connect,
+                *parties,
+                caller_id=caller_id,
+                quorum=quorum,
+                answer_timeout=answer_timeout,
+                growable=growable,
+            )
+        )
+        return BlockingMeeting(portal, meeting)
+
+    create_conference = _Blocking(AsyncClient.create_conference)
+    create_call = _Blocking(AsyncClient.create_call)
+    until_answered = _Blocking(AsyncClient.until_answered)
+    add_member = _Blocking(AsyncClient.add_member)
+    update_member = _Blocking(AsyncClient.update_member)
+    remove_member = _Blocking(AsyncClient.remove_member)
+    update_conference = _Blocking(AsyncClient.update_conference)
+    end_conference = _Blocking(AsyncClient.end_conference)
+    hang_up = _Blocking(AsyncClient.hang_up)
+    create_bridge = _Blocking(AsyncClient.create_bridge)
+    end_bridge = _Blocking(AsyncClient.end_bridge)
+    play = _Blocking(AsyncClient.play)
+    say = _Blocking(AsyncClient.say)
+    stop_playing = _Blocking(AsyncClient.stop_playing)
+    record = _Blocking(AsyncClient.record)
+    send_digits = _Blocking(AsyncClient.send_digits)
+    transfer = _Blocking(AsyncClient.transfer)
+    fetch = _Blocking(AsyncClient.fetch)
+
+    @property
+    def provider(self) -> Any:
+        """The provider object, for what is beyond the contract."""
+        return self._wrapped.provider
+
+    @property
+    def provider_name(self) -> str:
+        """The provider's name."""
+        return self._wrapped.provider_name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the provider can do."""
+        return self._wrapped.capabilities

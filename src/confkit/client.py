@@ -1,0 +1,157 @@
+"""The client: the door to one provider."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import pluggy
+from anyio.abc import TaskGroup
+
+from confkit.capabilities import Capabilities
+from confkit.engine import Engine
+from confkit.errors import ConfkitError
+from confkit.meeting import Meeting, Wishes, parties_of
+from confkit.models import Party
+from confkit.operations import Operations
+from confkit.plugins import open_provider
+from confkit.policy import Policy
+from confkit.steps import Steps
+
+
+class AsyncClient(Operations):
+    """Connects people through one provider; on asyncio and on trio.
+
+    Args:
+        provider: the name of an installed provider, or a provider object.
+        caller_id: the number that parties see, E.164; ``<PROVIDER>_CALLER_ID`` in the environment by default.
+        policy: how many parties make a conference.
+        plugins: wrappers and observers to register beside the provider.
+        request_timeout: how long one request may take; it never cuts off ringing.
+        show_numbers: write whole numbers into the trace and the log instead of masked ones.
+        settings: the provider's own; its page lists them with their environment names.
+
+    Raises:
+        ProviderNotFound: no such provider is installed.
+        PluginError: the plugin does not fit the contract.
+        SettingsError: settings are missing, unknown or malformed.
+    """
+
+    def __init__(
+        self,
+        provider: str | object,
+        *,
+        caller_id: str | None = None,
+        policy: Policy | None = None,
+        plugins: Sequence[object] = (),
+        request_timeout: timedelta = timedelta(seconds=10),
+        show_numbers: bool = False,
+        **settings: Any,
+    ) -> None:
+        self._name, self._manager = open_provider(provider, settings, plugins=plugins)
+        variable = f"{self._name.upper().replace('-', '_')}_CALLER_ID"
+        self._caller_id = caller_id or os.environ.get(variable) or None
+        self._policy = policy or Policy()
+        self._request_timeout = request_timeout
+        self._show_numbers = show_numbers
+        self._tasks: TaskGroup | None = None
+        self._engine: Engine | None = None
+
+    @property
+    def provider(self) -> Any:
+        """The provider object, for what is beyond the contract (the fake's scripts, for one)."""
+        return self._manager.get_plugin(self._name)
+
+    @property
+    def provider_name(self) -> str:
+        """The provider's name."""
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the provider can do; known before the client is entered."""
+        capabilities: Capabilities = self._manager.hook.capabilities()
+        return capabilities
+
+    @property
+    def plugin_manager(self) -> pluggy.PluginManager:
+        """The manager through which the provider's hooks are called."""
+        return self._manager
+
+    def connect(
+        self,
+        *parties: str | Party,
+        caller_id: str | None = None,
+        quorum: int = 2,
+        answer_timeout: timedelta = timedelta(seconds=30),
+        growable: bool = False,
+    ) -> Meeting:
+        """A meeting of these parties: a conference of three or more, a bridge of fewer.
+
+        Enter it with ``async with``: that checks the policy, dials everyone and returns when all have joined or
+        have an outcome. Leaving the block ends the meeting and hangs up.
+
+        Args:
+            parties: E.164 numbers, SIP URIs or :class:`Party` objects.
+            quorum: how many must join; all of them where there are fewer.
+            answer_timeout: how long each phone may ring.
+            growable: start as a conference even if they are few, so that others can be added on any platform.
+        """
+        return Meeting(
+            self._running,
+            Wishes(
+                parties=parties_of(parties),
+                caller_id=caller_id or self._caller_id,
+                quorum=quorum,
+                answer_timeout=answer_timeout,
+                growable=growable,
+            ),
+        )
+
+    async def __aenter__(self) -> Self:
+        if self._engine is not None:
+            raise ConfkitError("this client is open already")
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._engine = Engine(
+            self._name,
+            self._manager,
+            self._tasks,
+            policy=self._policy,
+            request_timeout=self._request_timeout,
+            show_numbers=self._show_numbers,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        engine, tasks = self._running, self._tasks
+        assert tasks is not None
+        with anyio.CancelScope(shield=True):
+            try:
+                await engine.aclose()
+            finally:
+                tasks.cancel_scope.cancel()
+        try:
+            # A task group wraps what passes through it into a group; an error of the block is the block's own.
+            if isinstance(error, anyio.get_cancelled_exc_class()):
+                return await tasks.__aexit__(kind, error, traceback)
+            await tasks.__aexit__(None, None, None)
+            return None
+        finally:
+            self._tasks = self._engine = None
+
+    @property
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise ConfkitError("open the client first: async with confkit.AsyncClient(...) as client")
+        return self._engine
+
+    @property
+    def _steps(self) -> Steps:
+        return self._running.steps

@@ -1,0 +1,227 @@
+"""What runs under a client: the runtime of the flows, the sources of facts, and the meetings that both serve."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pluggy
+import structlog
+from anyio.abc import TaskGroup
+from attrs import evolve
+
+from confkit.capabilities import EventSource, Joining
+from confkit.clock import Clock
+from confkit.errors import ProviderError
+from confkit.events import Event
+from confkit.flows import InProcessRuntime, op_key
+from confkit.intake import Intake
+from confkit.messages import EndReason, Failure, Happened, MeetingBrief, MeetingEnd
+from confkit.models import Bridge, Conference, Dialled, Snapshot
+from confkit.policy import Policy
+from confkit.sequence import FLOWS
+from confkit.steps import StepRequest, Steps
+
+if TYPE_CHECKING:
+    from confkit.meeting import Meeting
+
+#: The first pause between two polls, in seconds; it doubles up to the provider's ``poll_interval``.
+FIRST_POLL = 0.05
+#: How often a meeting is looked at in which nobody is on the way in, in seconds.
+STEADY_POLL = 2.0
+#: Every so many of those looks asks for the members too: who leaves a conference need not hang up.
+MEMBERS_EVERY = 5
+#: The pause before a broken stream is opened again, in seconds.
+REOPEN = 1.0
+
+
+class Engine:
+    """Runs the meetings of one client. All its tasks belong to the client's task group."""
+
+    def __init__(
+        self,
+        provider: str,
+        manager: pluggy.PluginManager,
+        tasks: TaskGroup,
+        *,
+        policy: Policy,
+        request_timeout: timedelta,
+        show_numbers: bool,
+    ) -> None:
+        self.policy = policy
+        self.clock = Clock()
+        self.steps = Steps(
+            provider,
+            manager,
+            clock=self.clock,
+            request_timeout=request_timeout,
+            show_numbers=show_numbers,
+        )
+        self.intake = Intake(self.clock, self._deliver)
+        self.runtime = InProcessRuntime(tasks, FLOWS, self._run_step, self._observe)
+        self.meetings: dict[str, Meeting] = {}
+        self._hook = manager.hook
+        self._tasks = tasks
+        self._log = structlog.get_logger("confkit")
+        if EventSource.STREAM in self.steps.capabilities.events and "events" in self.steps.implemented:
+            tasks.start_soon(self._stream, name="confkit event stream")
+
+    async def open(self, meeting: Meeting, brief: MeetingBrief) -> None:
+        """Start a meeting's flow and look after it until it has ended."""
+        self.meetings[meeting.id] = meeting
+        self.steps.traces[meeting.id] = meeting.trace
+        await self.runtime.start("meeting", meeting.id, brief)
+        self._tasks.start_soon(self._look_after, meeting, name=f"confkit {meeting.id} result")
+        if EventSource.STREAM not in self.steps.capabilities.events:
+            self._tasks.start_soon(self._poll, meeting, name=f"confkit {meeting.id} poll")
+
+    async def aclose(self) -> None:
+        """End all meetings, stop all flows, release the provider."""
+        async with anyio.create_task_group() as endings:
+            for meeting in list(self.meetings.values()):
+                endings.start_soon(meeting.finish)
+        await self.runtime.aclose()
+        if self._hook.aclose.get_hookimpls():
+            await self._hook.aclose()
+
+    def callbacks(self, meeting: str) -> str | None:
+        """The URL below which the provider is to report the meeting's events; ``None`` where nobody listens."""
+        return None
+
+    def adopt(self, meeting: Meeting, conference_id: str) -> None:
+        """The platform has told the id of a conference that it made of itself."""
+        if meeting.conference is not None:
+            meeting.adopted(evolve(meeting.conference, id=conference_id))
+            self.intake.bind("conference", conference_id, meeting.id)
+
+    def give_up(self, meeting: Meeting, late: str) -> None:
+        """The undoing takes too long: the owner is told, and the flow goes on in the background."""
+        failure = Failure(kind="MeetingError", message=late)
+        meeting.ended(MeetingEnd(reason=EndReason.FAILED, established=False, failure=failure, left_behind=(late,)))
+
+    async def _look_after(self, meeting: Meeting) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                end: MeetingEnd = await self.runtime.result(meeting.id)
+            except Exception as error:
+                message = f"confkit has a defect, or was stopped: {type(error).__name__}: {error}"
+                end = MeetingEnd(
+                    reason=EndReason.FAILED,
+                    established=False,
+                    failure=Failure(kind="MeetingError", message=message),
+                    left_behind=(f"whatever {meeting.id} had created may still be up",),
+                )
+            meeting.ended(end)
+            del self.meetings[meeting.id]
+            del self.steps.traces[meeting.id]
+            self.intake.release(meeting.id)
+            self.runtime.forget(meeting.id)
+
+    # --- steps and messages of flows
+
+    async def _run_step(
+        self, flow: str, ordinal: int, name: str, args: tuple[Any, ...], limit: str | None, withdraw: Any
+    ) -> Any:
+        meeting_id = flow.partition("/")[0]
+        result = await self.steps.run(
+            StepRequest(
+                operation=name,
+                arguments=args,
+                op_key=op_key(flow, name, ordinal),
+                step=f"{flow}#{ordinal}",
+                meeting=meeting_id,
+                party=self._label(flow),
+                limit=limit,
+                withdraw=withdraw,
+            )
+        )
+        meeting = self.meetings[meeting_id]
+        meeting.learned(flow, result)
+        match result:
+            case Dialled(call=call, conference=conference):
+                self.intake.bind("call", call.id, flow)
+                if conference is not None and conference.id is not None:
+                    self.intake.bind("conference", conference.id, meeting_id)
+            case Conference(id=str() as id_):
+                self.intake.bind("conference", id_, meeting_id)
+            case Bridge(id=id_):
+                self.intake.bind("bridge", id_, meeting_id)
+        return result
+
+    def _label(self, flow: str) -> str | None:
+        meeting_id, _, leg = flow.partition("/")
+        if not leg:
+            return None
+        party = self.meetings[meeting_id].participant(leg).party
+        return self.steps.label(party)
+
+    def _observe(self, flow: str, message: Any) -> None:
+        if (meeting := self.meetings.get(flow.partition("/")[0])) is not None:
+            meeting.observe(flow, message)
+
+    # --- facts
+
+    def _deliver(self, flow: str, event: Event) -> None:
+        """Hand an event to the meeting that it is about, and to the flow that acts on it."""
+        meeting_id = flow.partition("/")[0]
+        if (meeting := self.meetings.get(meeting_id)) is None:
+            return
+        meeting.happened(flow, event)
+        self._hook.meeting_event(meeting=meeting_id, event=event)
+        self.runtime.post(flow, Happened(event=event), key=event.id)
+
+    async def _stream(self) -> None:
+        """Take in the provider's stream; when it breaks, open it again and fetch what may have been missed."""
+        while True:
+            events = self._hook.events()
+            try:
+                async for event in events:
+                    self.intake.accept(event)
+            except ProviderError as error:
+                self._log.warning("event_stream_broken", provider=self.steps.provider, error=str(error))
+            finally:
+                if isinstance(events, AsyncGenerator):
+                    with anyio.CancelScope(shield=True):
+                        await events.aclose()
+            await anyio.sleep(REOPEN)
+            for meeting in list(self.meetings.values()):
+                await self._look(meeting, members=True)
+
+    async def _poll(self, meeting: Meeting) -> None:
+        """Look at a meeting's calls, often while somebody is being rung, seldom while all is quiet."""
+        pause, looks, dialled = FIRST_POLL, 0, 0
+        while meeting.id in self.meetings:
+            if not meeting.has_calls:
+                await meeting.changed()
+                continue
+            if (now := sum(person.call_id is not None for person in meeting.participants)) != dialled:
+                pause, dialled = FIRST_POLL, now
+            looks += 1
+            await self._look(meeting, members=meeting.settled and looks % MEMBERS_EVERY == 0)
+            if meeting.settled:
+                pause = STEADY_POLL
+            with anyio.move_on_after(pause):
+                while meeting.settled and meeting.id in self.meetings:
+                    await meeting.changed()
+                await anyio.sleep(pause)
+            pause = min(pause * 2, self.steps.capabilities.poll_interval.total_seconds())
+
+    async def _look(self, meeting: Meeting, *, members: bool) -> None:
+        """Ask the provider once for all legs where it can tell them at once."""
+        room = meeting.conference if meeting.conference is not None else meeting.bridge
+        fused = self.steps.capabilities.joining is Joining.FUSED
+        try:
+            if room is None or room.id is None:
+                for person in meeting.participants:
+                    if person.call_id is not None and person.ended_at is None:
+                        call = meeting.call_of(person)
+                        meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=call))
+            elif members or fused or "list_calls" not in self.steps.implemented:
+                meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=room))
+            else:
+                calls = await self.steps.read("list_calls", meeting=meeting.id, into=room)
+                meeting.take_in(Snapshot(calls=calls))
+        except ProviderError as error:
+            self._log.warning("poll_failed", meeting=meeting.id, provider=error.provider, error=str(error))

@@ -1,0 +1,167 @@
+"""Where facts come in, from wherever: webhooks, a stream, polling. One way to the flow that each is about.
+
+Duplicates are dropped by the event's id. An event that arrives before the HTTP reply that names its call is parked
+and delivered when the reply has come.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from confkit.clock import Clock
+from confkit.events import (
+    CallAnswered,
+    CallEnded,
+    CallRinging,
+    ConferenceEnded,
+    Event,
+    MemberJoined,
+    MemberLeft,
+    call_of,
+    conference_of,
+)
+from confkit.models import CallState, ConferenceState, EndCause, MemberState, Snapshot
+
+#: How many event ids are remembered, to know duplicates by.
+MEMORY = 20_000
+#: How many events may wait for the reply that names their call, and for how long.
+PARKED = 2_000
+PARKING_TIME = timedelta(minutes=1)
+
+
+@frozen
+class _Parked:
+    event: Event
+    until: datetime
+
+
+class Intake:
+    """Takes events of a client and hands each to the flow that it is about.
+
+    Args:
+        deliver: gets the flow's id and the event; called once for each event.
+    """
+
+    def __init__(self, clock: Clock, deliver: Callable[[str, Event], None]) -> None:
+        self._clock = clock
+        self._deliver = deliver
+        self._owners: dict[str, str] = {}
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._parked: deque[_Parked] = deque(maxlen=PARKED)
+
+    def bind(self, kind: str, id_: str, flow: str) -> None:
+        """From now on this call, conference or bridge belongs to a flow; parked events of it are delivered.
+
+        Args:
+            kind: ``call``, ``conference`` or ``bridge``.
+        """
+        key = f"{kind} {id_}"
+        if self._owners.get(key) == flow:
+            return
+        self._owners[key] = flow
+        waiting, self._parked = self._parked, deque(maxlen=PARKED)
+        now = self._clock.now()
+        for parked in waiting:
+            if parked.until > now and not self._hand_over(parked.event):
+                self._parked.append(parked)
+
+    def release(self, flow: str) -> None:
+        """A meeting is over: its ids belong to nobody."""
+        self._owners = {
+            key: owner for key, owner in self._owners.items() if owner != flow and not owner.startswith(f"{flow}/")
+        }
+
+    def accept(self, event: Event) -> bool:
+        """Take an event in; ``False`` when it is a duplicate."""
+        if event.id in self._seen:
+            return False
+        self._seen[event.id] = None
+        if len(self._seen) > MEMORY:
+            self._seen.popitem(last=False)
+        if not self._hand_over(event):
+            self._parked.append(_Parked(event, self._clock.now() + PARKING_TIME))
+        return True
+
+    def owner(self, event: Event) -> str | None:
+        """The flow that an event is about, if it is known."""
+        for kind, id_ in (
+            ("call", call_of(event)),
+            ("bridge", getattr(event, "bridge_id", None)),
+            ("conference", conference_of(event)),
+        ):
+            if id_ is not None:
+                # An event about a call is the call's even when it names the conference too.
+                return self._owners.get(f"{kind} {id_}") or event.flow
+        return event.flow
+
+    def _hand_over(self, event: Event) -> bool:
+        if (flow := self.owner(event)) is None:
+            return False
+        self._deliver(flow, event)
+        return True
+
+
+def events_in(snapshot: Snapshot) -> Iterable[Event]:
+    """A snapshot as facts, so that a poll tells nothing that a webhook could not have told.
+
+    The ids are made of what is the case, so the same state seen twice is one fact.
+    """
+    for call in snapshot.calls:
+        name = f"poll call {call.id}"
+        if call.state is CallState.RINGING:
+            yield CallRinging(provider=call.provider, id=f"{name} ringing", call_id=call.id)
+        if call.answered_at is not None or call.state is CallState.ANSWERED:
+            yield CallAnswered(
+                provider=call.provider,
+                id=f"{name} answered",
+                call_id=call.id,
+                occurred_at=call.answered_at,
+                raw=call.raw,
+            )
+        if call.state is CallState.ENDED:
+            yield CallEnded(
+                provider=call.provider,
+                id=f"{name} ended",
+                call_id=call.id,
+                cause=call.cause or EndCause.UNKNOWN,
+                occurred_at=call.ended_at,
+                raw=call.raw,
+            )
+    for member in snapshot.members:
+        if (conference_id := member.conference.id) is None:
+            continue
+        name = f"poll member {conference_id} {member.id}"
+        if member.state is MemberState.JOINED:
+            yield MemberJoined(
+                provider=member.provider,
+                id=f"{name} joined {member.mute} {member.hold}",
+                call_id=member.call_id,
+                member_id=member.id,
+                conference_id=conference_id,
+                mute=member.mute,
+                hold=member.hold,
+                raw=member.raw,
+            )
+        elif member.state is MemberState.LEFT:
+            yield MemberLeft(
+                provider=member.provider,
+                id=f"{name} left",
+                call_id=member.call_id,
+                member_id=member.id,
+                conference_id=conference_id,
+                occurred_at=member.left_at,
+                raw=member.raw,
+            )
+    if snapshot.conference is not None and snapshot.conference.state is ConferenceState.ENDED:
+        conference = snapshot.conference
+        yield ConferenceEnded(
+            provider=conference.provider,
+            id=f"poll conference {conference.id} ended",
+            conference_id=conference.id or "",
+            occurred_at=conference.ended_at,
+            raw=conference.raw,
+        )

@@ -1,0 +1,609 @@
+"""The application's handle of a meeting: it shows the meeting's state and sends commands to its flow."""
+
+from __future__ import annotations
+
+import enum
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import define, frozen
+
+from confkit import errors
+from confkit.addresses import canonical, problem_with
+from confkit.errors import (
+    MeetingEnded,
+    MeetingError,
+    PolicyError,
+    ProviderError,
+    QuorumNotReached,
+    Unsupported,
+)
+from confkit.events import (
+    CallAnswered,
+    CallEnded,
+    CallRinging,
+    ConferenceEnded,
+    Event,
+    MemberJoined,
+    MemberLeft,
+    call_of,
+    conference_of,
+)
+from confkit.intake import events_in
+from confkit.messages import (
+    Add,
+    Command,
+    End,
+    EndReason,
+    Established,
+    Failure,
+    LegBrief,
+    LegReport,
+    MeetingBrief,
+    MeetingEnd,
+    Message,
+    Play,
+    Record,
+    Remove,
+    Reply,
+    SendDigits,
+    Transfer,
+    UpdateConference,
+    UpdateMember,
+)
+from confkit.models import (
+    STOP,
+    Bridge,
+    Call,
+    Conference,
+    ConferencePatch,
+    Media,
+    MemberPatch,
+    Participant,
+    ParticipantState,
+    Party,
+    RecordAction,
+    Snapshot,
+)
+from confkit.operations import refuse_media, refuse_patch, refuse_recording
+from confkit.policy import Mode, Plan, plan
+from confkit.roster import Roster, facts_in_event, facts_in_report
+from confkit.trace import Trace
+
+if TYPE_CHECKING:
+    from confkit.engine import Engine
+
+Who = str | Party | Participant
+
+#: How many events a consumer may fall behind before it misses some.
+BUFFER = 1000
+#: How long the undoing of a meeting may take before its owner gets a report instead.
+UNDO_TIMEOUT = timedelta(seconds=90)
+
+_ONCE = (CallRinging, CallAnswered, CallEnded, MemberLeft, ConferenceEnded)
+
+
+class MeetingState(enum.Enum):
+    """Where a meeting stands."""
+
+    PLANNED = "planned"
+    CONNECTING = "connecting"
+    ESTABLISHED = "established"
+    ENDED = "ended"
+
+
+@frozen(kw_only=True)
+class Missed(Event):
+    """The consumer was too slow: so many events before this point were not kept for it."""
+
+    count: int
+
+
+@frozen(kw_only=True)
+class Wishes:
+    """What the application asked of ``connect``."""
+
+    parties: tuple[Party, ...]
+    caller_id: str | None
+    quorum: int
+    answer_timeout: timedelta
+    growable: bool
+
+
+@define
+class _Subscription:
+    stream: MemoryObjectSendStream[Event]
+    missed: int = 0
+
+
+class Meeting:
+    """Some parties, talking. Made by ``client.connect(...)``; entering it establishes it, leaving it ends it.
+
+    Attributes:
+        id: unique; also the id of the meeting's flow.
+    """
+
+    def __init__(self, engine: Engine, wishes: Wishes) -> None:
+        self.id = f"m-{secrets.token_hex(8)}"
+        self._engine = engine
+        self._wishes = wishes
+        self._plan: Plan | None = None
+        self._roster = Roster()
+        self._trace = Trace(self.id)
+        self._conference: Conference | None = None
+        self._bridge: Bridge | None = None
+        self._established = False
+        self._end: MeetingEnd | None = None
+        self._replies: dict[str, Reply] = {}
+        self._changed = anyio.Event()
+        self._commands = 0
+        self._told: set[tuple[str, ...]] = set()
+        self._subscriptions: list[_Subscription] = []
+
+    # --- its state
+
+    @property
+    def state(self) -> MeetingState:
+        """Where the meeting stands."""
+        if self._end is not None:
+            return MeetingState.ENDED
+        if self._established:
+            return MeetingState.ESTABLISHED
+        return MeetingState.PLANNED if self._plan is None else MeetingState.CONNECTING
+
+    @property
+    def mode(self) -> Mode | None:
+        """Conference or bridge; ``None`` before the meeting is entered."""
+        if self._conference is not None:
+            return Mode.CONFERENCE
+        return self._plan.mode if self._plan else None
+
+    @property
+    def conference(self) -> Conference | None:
+        """The provider's conference, once it is known."""
+        return self._conference
+
+    @property
+    def bridge(self) -> Bridge | None:
+        """The provider's bridge, once it is known."""
+        return self._bridge
+
+    @property
+    def participants(self) -> tuple[Participant, ...]:
+        """Every party that was ever invited, in the order of invitation, as the facts known so far have it."""
+        return self._roster.participants()
+
+    @property
+    def trace(self) -> Trace:
+        """The steps so far."""
+        return self._trace
+
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """What could not be undone when the meeting ended, one sentence each."""
+        return self._end.left_behind if self._end else ()
+
+    def participant(self, who: Who) -> Participant:
+        """One party, by address, party, participant or id (``leg-3``); the newest, if it was invited again.
+
+        Raises:
+            MeetingError: nobody of that name is or was in the meeting.
+        """
+        if isinstance(who, Participant):
+            return self.participant(who.id)
+        wanted = who.identity if isinstance(who, Party) else canonical(who)
+        for participant in reversed(self.participants):
+            if participant.id == who or participant.party.identity == wanted:
+                return participant
+        label = who.label if isinstance(who, Party) else Party(who).label
+        raise MeetingError(f"{label} is not in this meeting")
+
+    def __repr__(self) -> str:
+        return f"<Meeting {self.id} {self.state.value}, {len(self._roster.legs)} parties>"
+
+    # --- its life
+
+    async def __aenter__(self) -> Meeting:
+        """Establish the meeting: returns when everyone has joined or has an outcome, and the quorum is there.
+
+        Raises:
+            PolicyError: before anything was sent.
+            QuorumNotReached: too few joined; everything was undone.
+            MeetingError: the provider could not do it; everything was undone.
+        """
+        engine, wishes = self._engine, self._wishes
+        self._plan = plan(
+            wishes.parties,
+            policy=engine.policy,
+            capabilities=engine.steps.capabilities,
+            caller_id=wishes.caller_id,
+            quorum=wishes.quorum,
+            answer_timeout=wishes.answer_timeout,
+            growable=wishes.growable,
+        )
+        for number, party in enumerate(self._plan.parties, 1):
+            self._roster.seat(f"{self.id}/leg-{number}", party)
+        await engine.open(self, self._brief(self._plan))
+        try:
+            while not self._established and self._end is None:
+                await self.changed()
+        except BaseException:
+            await self.finish()
+            raise
+        if self._end is not None:
+            raise self._not_established(self._end)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.finish()
+        if self.left_behind:
+            if error is None:
+                raise MeetingError(
+                    "the meeting has ended", participants=self.participants, left_behind=self.left_behind
+                )
+            error.add_note("confkit could not undo: " + "; ".join(self.left_behind))
+
+    async def end(self) -> None:
+        """End the meeting for everyone and wait until it is over.
+
+        Raises:
+            MeetingError: something could not be undone; ``left_behind`` says what.
+        """
+        await self.finish()
+        if self.left_behind:
+            raise MeetingError("the meeting has ended", participants=self.participants, left_behind=self.left_behind)
+
+    async def wait_until_ended(self) -> None:
+        """Wait until the meeting is over, whoever ends it."""
+        while self._end is None:
+            await self.changed()
+
+    async def changed(self) -> None:
+        """Wait until anything about the meeting changes."""
+        await self._changed.wait()
+
+    # --- commands
+
+    async def add(self, party: str | Party) -> Participant:
+        """Invite one more party; returns when it is on its way, before it answers.
+
+        Raises:
+            PolicyError: the meeting is full, the party is in it already, or its address cannot be dialled.
+            MeetingEnded: the meeting is over.
+        """
+        return await self._add(party if isinstance(party, Party) else Party(party), None)
+
+    async def remove(self, who: Who) -> None:
+        """Take a party out and hang up; who has left already stays left."""
+        participant = self.participant(who)
+        if participant.state is not ParticipantState.ENDED:
+            await self._ask(Remove(**self._for(participant)))
+
+    async def mute(self, who: Who) -> None:
+        """The party hears, and is not heard."""
+        await self._update(who, MemberPatch(mute=True))
+
+    async def unmute(self, who: Who) -> None:
+        """The party is heard again."""
+        await self._update(who, MemberPatch(mute=False))
+
+    async def hold(self, who: Who) -> None:
+        """The party neither hears nor is heard."""
+        await self._update(who, MemberPatch(hold=True))
+
+    async def resume(self, who: Who) -> None:
+        """The party is back from hold."""
+        await self._update(who, MemberPatch(hold=False))
+
+    async def mute_all(self, on: bool = True) -> None:
+        """Nobody is heard; members that were muted themselves stay so when it is switched off."""
+        self._require("update_conference")
+        await self._ask(UpdateConference(**self._for(None), patch=ConferencePatch(mute=on)))
+
+    async def play(self, url: str, *, to: Who | None = None, loop: bool = False) -> None:
+        """Play a file to everyone, or to one party."""
+        await self._play(Media(url=url, loop=loop), to)
+
+    async def say(
+        self, text: str, *, to: Who | None = None, voice: str | None = None, locale: str | None = None
+    ) -> None:
+        """Speak a text to everyone, or to one party.
+
+        Raises:
+            InvalidRequest: the text is too long for the provider, or it has no such voice or locale.
+        """
+        await self._play(Media(text=text, voice=voice, locale=locale), to)
+
+    async def stop_playing(self, *, to: Who | None = None) -> None:
+        """Stop what is playing."""
+        await self._play(STOP, to)
+
+    async def record(self, action: RecordAction = RecordAction.START, *, of: Who | None = None) -> None:
+        """Start, stop or pause the recording of everyone, or of one party's call."""
+        kind = "call" if of is not None else self._room_kind()
+        refuse_recording(self._engine.steps.capabilities, kind, action)
+        await self._ask(Record(**self._for(self._maybe(of)), action=action))
+
+    async def send_digits(self, who: Who, digits: str) -> None:
+        """Send DTMF to a party."""
+        self._require("send_digits")
+        await self._ask(SendDigits(**self._for(self.participant(who)), digits=digits))
+
+    async def transfer(self, who: Who, to: str) -> None:
+        """Hand a party over to another address; it leaves the meeting."""
+        self._require("transfer")
+        if problem := problem_with(to):
+            raise PolicyError([problem])
+        await self._ask(Transfer(**self._for(self.participant(who)), to=to))
+
+    def events(self) -> AsyncGenerator[Event, None]:
+        """What happens from now on, until the meeting is over.
+
+        A consumer that falls more than 1,000 events behind never blocks the meeting: it gets ``Missed``, with how
+        many, in the place of those it lost.
+        """
+        send, receive = anyio.create_memory_object_stream[Event](BUFFER)
+        subscription = _Subscription(send)
+        if self._end is None:
+            self._subscriptions.append(subscription)
+        else:
+            send.close()
+        return self._drain(subscription, receive)
+
+    # --- what the engine calls
+
+    def observe(self, flow: str, message: Message | MeetingBrief | LegBrief) -> None:
+        """See a message between the meeting's flows and its owner, or the input of a flow that starts."""
+        match message:
+            case LegBrief(party=party):
+                self._roster.seat(flow, party)
+            case LegReport():
+                self._roster.learn(message.leg, facts_in_report(message, self._engine.clock.now()))
+                if message.conference_id is not None:
+                    self._adopt(message.conference_id)
+            case Established():
+                self._established = True
+                self._conference = message.conference or self._conference
+                self._bridge = message.bridge or self._bridge
+            case Reply():
+                self._replies[message.command] = message
+            case _:
+                return
+        self._notify()
+
+    def happened(self, flow: str, event: Event) -> None:
+        """Take in an event about this meeting and show it to the application."""
+        if flow in self._roster.legs:
+            self._roster.learn(flow, facts_in_event(event, self._engine.clock.now()))
+        if isinstance(event, MemberJoined):
+            self._adopt(event.conference_id)
+        if self._is_news(event):
+            for subscription in self._subscriptions:
+                _offer(subscription, event)
+        self._notify()
+
+    def learned(self, flow: str, result: Any) -> None:
+        """A step of one of the meeting's flows gave this result."""
+        if flow == self.id:
+            if isinstance(result, Conference):
+                self._conference = result
+            elif isinstance(result, Bridge):
+                self._bridge = result
+            self._notify()
+
+    def ended(self, end: MeetingEnd) -> None:
+        """The meeting's flow has returned."""
+        self._end = end
+        for subscription in self._subscriptions:
+            subscription.stream.close()
+        self._notify()
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether anybody has been dialled and is not gone yet, so that there is something to poll."""
+        return any(
+            person.call_id is not None and person.state is not ParticipantState.ENDED for person in self.participants
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody is being rung or is on the way in."""
+        return all(person.state in (ParticipantState.JOINED, ParticipantState.ENDED) for person in self.participants)
+
+    def call_of(self, person: Participant) -> Call:
+        """A participant's call, as far as it must be known to ask the provider about it."""
+        return Call(provider=self._engine.steps.provider, id=person.call_id or "", to=person.party.address)
+
+    def take_in(self, snapshot: Snapshot) -> None:
+        """Take in what a poll showed."""
+        for event in events_in(snapshot):
+            self._engine.intake.accept(event)
+
+    # --- inside
+
+    async def _drain(
+        self, subscription: _Subscription, receive: MemoryObjectReceiveStream[Event]
+    ) -> AsyncGenerator[Event, None]:
+        with receive:
+            try:
+                async for event in receive:
+                    yield event
+            finally:
+                subscription.stream.close()
+                if subscription in self._subscriptions:
+                    self._subscriptions.remove(subscription)
+
+    def _brief(self, plan_: Plan) -> MeetingBrief:
+        capabilities = self._engine.steps.capabilities
+        return MeetingBrief(
+            plan=plan_,
+            owner=f"{self.id}/owner",
+            provider=self._engine.steps.provider,
+            materialise=capabilities.materialise,
+            joining=capabilities.joining,
+            bridging=capabilities.bridging,
+            moves_calls=capabilities.moves_calls,
+            callbacks=self._engine.callbacks(self.id),
+        )
+
+    async def finish(self) -> None:
+        """End the flow and wait for it, whatever happens to our own task meanwhile."""
+        if self._end is not None or self._plan is None:
+            return
+        with anyio.CancelScope(shield=True):
+            await self._engine.runtime.send(self.id, End(), key="end")
+            with anyio.move_on_after(UNDO_TIMEOUT.total_seconds()):
+                await self.wait_until_ended()
+            if self._end is None:
+                late = f"the undoing of {self.id} did not finish within {UNDO_TIMEOUT.total_seconds():g} s"
+                self._engine.give_up(self, late)
+
+    def _not_established(self, end: MeetingEnd) -> MeetingError:
+        details: dict[str, Any] = {"participants": self.participants, "left_behind": end.left_behind}
+        people = "; ".join(_fate(person) for person in self.participants)
+        quorum = self._plan.quorum if self._plan else 0
+        match end.reason:
+            case EndReason.QUORUM_MISSED:
+                return QuorumNotReached(f"fewer than {quorum} joined: {people}", **details)
+            case EndReason.CONFERENCE_ENDED:
+                return MeetingEnded(
+                    f"the conference ended, because its last member left, before {quorum} had joined: {people}",
+                    **details,
+                )
+            case EndReason.ASKED:
+                return MeetingEnded("the meeting was ended before it was established", **details)
+        failure = end.failure
+        return MeetingError(failure.message if failure else f"everyone left: {people}", **details)
+
+    async def _add(self, party: Party, incoming: Call | None) -> Participant:
+        reply = await self._ask(Add(**self._for(None), party=party, incoming=incoming))
+        return self.participant((reply.leg or "").rpartition("/")[2])
+
+    async def _update(self, who: Who, patch: MemberPatch) -> None:
+        self._require("update_member")
+        refuse_patch(self._engine.steps.capabilities, patch)
+        await self._ask(UpdateMember(**self._for(self.participant(who)), patch=patch))
+
+    async def _play(self, media: Media, to: Who | None) -> None:
+        self._require("play")
+        participant = self._maybe(to)
+        if participant is None:
+            kind = self._room_kind()
+        else:
+            kind = "member" if participant.member_id is not None else "call"
+        refuse_media(self._engine.steps.capabilities, kind, media)
+        await self._ask(Play(**self._for(participant), media=media))
+
+    def _room_kind(self) -> str:
+        return "conference" if self.mode is Mode.CONFERENCE else "bridge"
+
+    def _maybe(self, who: Who | None) -> Participant | None:
+        return None if who is None else self.participant(who)
+
+    def _require(self, operation: str) -> None:
+        self._engine.steps.require(operation)
+
+    def _for(self, participant: Participant | None) -> dict[str, Any]:
+        """The head of a command."""
+        self._commands += 1
+        return {
+            "id": f"command-{self._commands}",
+            "owner": f"{self.id}/owner",
+            "leg": None if participant is None else f"{self.id}/{participant.id}",
+        }
+
+    async def _ask(self, command: Any) -> Reply:
+        """Send a command to the meeting's flow and wait for the reply.
+
+        Raises:
+            MeetingEnded: the meeting is over.
+        """
+        assert isinstance(command, Command)
+        if self._plan is not None and self._end is None:
+            await self._engine.runtime.send(self.id, command, key=command.id)  # type: ignore[arg-type]
+        while (reply := self._replies.pop(command.id, None)) is None:
+            if self._end is not None or self._plan is None:
+                raise MeetingEnded("the meeting is over", participants=self.participants)
+            if command.leg is not None and self._gone(command.leg):
+                raise MeetingError("the party left meanwhile", participants=self.participants)
+            await self.changed()
+        if reply.failure is not None:
+            raise _raised(reply.failure, self._engine.steps.provider)
+        return reply
+
+    def _gone(self, leg: str) -> bool:
+        return leg in self._roster.legs and self._roster.legs[leg][1].outcome is not None
+
+    def _adopt(self, conference_id: str) -> None:
+        if self._conference is not None and self._conference.id is None:
+            self._engine.adopt(self, conference_id)
+
+    def adopted(self, conference: Conference) -> None:
+        """The conference has its id now."""
+        self._conference = conference
+
+    def _is_news(self, event: Event) -> bool:
+        """Whether the application has not been told: one fact can come from a webhook and from a poll."""
+        if not isinstance(event, _ONCE):
+            return True
+        subject = call_of(event) or conference_of(event) or ""
+        fact = (type(event).__name__, subject, getattr(event, "member_id", ""))
+        if fact in self._told:
+            return False
+        self._told.add(fact)
+        return True
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+def _offer(subscription: _Subscription, event: Event) -> None:
+    stream = subscription.stream
+    try:
+        if subscription.missed:
+            stream.send_nowait(
+                Missed(provider=event.provider, id=f"missed before {event.id}", count=subscription.missed)
+            )
+            subscription.missed = 0
+        stream.send_nowait(event)
+    except anyio.WouldBlock:
+        subscription.missed += 1
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        pass  # the consumer has just gone
+
+
+def _fate(person: Participant) -> str:
+    outcome = person.outcome.value.replace("_", " ") if person.outcome else person.state.value
+    return f"{person.party.label} {outcome}" + (f" ({person.error})" if person.error else "")
+
+
+def _raised(failure: Failure, provider: str) -> Exception:
+    """A failure that came as a value, as the error that it was."""
+    kind: type[Exception] = getattr(errors, failure.kind, MeetingError)
+    if kind is PolicyError:
+        return PolicyError([failure.message])
+    if kind is Unsupported:
+        return Unsupported(failure.operation, provider=provider, operation=failure.operation)
+    if issubclass(kind, ProviderError):
+        error: ProviderError = kind(
+            failure.detail,
+            provider=provider,
+            operation=failure.operation,
+            code=failure.code,
+            status=failure.status,
+        )
+        return error
+    return MeetingEnded(failure.message) if kind is MeetingEnded else MeetingError(failure.message)
+
+
+def parties_of(given: Sequence[str | Party]) -> tuple[Party, ...]:
+    """Addresses and parties as parties."""
+    return tuple(party if isinstance(party, Party) else Party(party) for party in given)

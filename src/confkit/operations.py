@@ -1,0 +1,329 @@
+"""The portable operations, typed: what a meeting is made of, for those who want to do it by hand.
+
+Each is one step: checked against the provider's capabilities, paced, retried where that is safe, traced.
+
+    conference = await client.create_conference()
+    call = await client.create_call("+19195550101", into=conference)
+    member = await client.add_member(conference, call)
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import anyio
+from attrs import evolve
+
+from confkit.addresses import is_e164, problem_with
+from confkit.capabilities import Capabilities
+from confkit.errors import Conflict, InvalidRequest, NotReady, PolicyError, Unsupported
+from confkit.models import (
+    STOP,
+    Bridge,
+    Call,
+    CallSpec,
+    CallState,
+    Conference,
+    ConferencePatch,
+    ConferenceSpec,
+    Dialled,
+    Media,
+    Member,
+    MemberOptions,
+    MemberPatch,
+    Party,
+    RecordAction,
+    Snapshot,
+)
+from confkit.steps import StepRequest, Steps
+
+#: How the pauses between two looks at one call grow, in seconds.
+LOOKS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
+
+Target = Conference | Member | Call | Bridge
+
+
+class Operations:
+    """The provider's operations through the step stack.
+
+    All raise the portable :class:`confkit.ProviderError` that fits; :class:`confkit.Unsupported` before anything
+    is sent where the provider lacks the capability.
+    """
+
+    _caller_id: str | None
+
+    @property
+    def _steps(self) -> Steps:
+        raise NotImplementedError
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the provider can do."""
+        return self._steps.capabilities
+
+    async def create_conference(
+        self, *, caller_id: str | None = None, provider_options: Mapping[str, Any] | None = None
+    ) -> Conference:
+        """Create an empty conference.
+
+        Args:
+            caller_id: the number that hosts it; the client's by default.
+
+        Raises:
+            PolicyError: no caller ID, or a malformed one.
+        """
+        spec = ConferenceSpec(caller_id=self._caller(caller_id), provider_options=provider_options or {})
+        result: Conference = await self._do("create_conference", spec)
+        return result
+
+    async def create_call(
+        self,
+        to: str | Party,
+        *,
+        into: Conference | Bridge | None = None,
+        caller_id: str | None = None,
+        answer_timeout: timedelta = timedelta(seconds=30),
+        provider_options: Mapping[str, Any] | None = None,
+    ) -> Call:
+        """Dial a party; returns when the provider has accepted the call, before anybody answers.
+
+        Args:
+            into: the conference or bridge that the call is for.
+            answer_timeout: how long the phone may ring.
+
+        Raises:
+            PolicyError: an address that cannot be dialled, no caller ID.
+            OutcomeUnknown: the phone may be ringing; the call was looked up and not found.
+        """
+        address = to.address if isinstance(to, Party) else to
+        if problem := problem_with(address):
+            raise PolicyError([problem])
+        spec = CallSpec(
+            to=address,
+            caller_id=self._caller(caller_id),
+            answer_timeout=answer_timeout,
+            provider_options=provider_options or {},
+        )
+        dialled: Dialled = await self._do("create_call", spec, into, limit=spec.caller_id)
+        conference_id = dialled.conference.id if dialled.conference else None
+        return evolve(dialled.call, conference_id=dialled.call.conference_id or conference_id)
+
+    async def until_answered(self, call: Call, *, timeout: timedelta = timedelta(seconds=60)) -> Call:
+        """Wait until a call is answered, looking at it from time to time.
+
+        Raises:
+            Conflict: the call ended without an answer.
+            NotReady: it still rings when the time is up.
+        """
+        with anyio.move_on_after(timeout.total_seconds()):
+            for look in range(1_000_000):
+                call = await self._look_at(call)
+                if call.state is CallState.ANSWERED:
+                    return call
+                if call.state is CallState.ENDED:
+                    cause = call.cause.value if call.cause else "unknown cause"
+                    raise Conflict(
+                        f"the call ended before it was answered: {cause}",
+                        provider=call.provider,
+                        operation="until_answered",
+                    )
+                await anyio.sleep(LOOKS[min(look, len(LOOKS) - 1)])
+        raise NotReady(
+            f"nobody answered within {timeout.total_seconds():g} s",
+            provider=call.provider,
+            operation="until_answered",
+        )
+
+    async def add_member(
+        self,
+        conference: Conference,
+        call: Call,
+        *,
+        mute: bool = False,
+        hold: bool = False,
+        answer_timeout: timedelta = timedelta(seconds=60),
+        provider_options: Mapping[str, Any] | None = None,
+    ) -> Member:
+        """Put a call into a conference; waits until it is answered first, because only then it can join.
+
+        Raises:
+            Conflict: the call or the conference is over.
+            NotReady: nobody answered in time.
+            CapacityReached: the conference is full.
+        """
+        self._steps.require("add_member")
+        if call.state is not CallState.ANSWERED:
+            call = await self.until_answered(call, timeout=answer_timeout)
+        options = MemberOptions(mute=mute, hold=hold, provider_options=provider_options or {})
+        member: Member = await self._do("add_member", conference, call, options)
+        return member
+
+    async def update_member(
+        self,
+        member: Member,
+        *,
+        mute: bool | None = None,
+        hold: bool | None = None,
+        deaf: bool | None = None,
+        coach: str | None = None,
+    ) -> None:
+        """Mute, hold, deafen or coach a member; ``None`` leaves a setting as it is."""
+        patch = MemberPatch(mute=mute, hold=hold, deaf=deaf, coach=coach)
+        refuse_patch(self.capabilities, patch)
+        await self._do("update_member", member, patch)
+
+    async def remove_member(self, member: Member) -> None:
+        """Take a member out of its conference; whether its call stays up is the provider's way."""
+        await self._do("remove_member", member)
+
+    async def update_conference(
+        self, conference: Conference, *, mute: bool | None = None, hold: bool | None = None
+    ) -> None:
+        """Mute or hold everyone in a conference."""
+        await self._do("update_conference", conference, ConferencePatch(mute=mute, hold=hold))
+
+    async def end_conference(self, conference: Conference) -> None:
+        """End a conference; ending one that has ended succeeds."""
+        await self._do("end_conference", conference)
+
+    async def hang_up(self, call: Call) -> None:
+        """End a call; hanging up one that has ended succeeds."""
+        await self._do("hang_up", call)
+
+    async def create_bridge(self, *calls: Call) -> Bridge:
+        """Connect two answered calls; or, without calls, an empty bridge to dial into, where there is such."""
+        bridge: Bridge = await self._do("create_bridge", calls)
+        return bridge
+
+    async def end_bridge(self, bridge: Bridge) -> None:
+        """Take a bridge down; its calls stay up."""
+        await self._do("end_bridge", bridge)
+
+    async def play(self, target: Target, url: str, *, loop: bool = False) -> None:
+        """Play a file to a conference, a member, a call or a bridge."""
+        await self._play(target, Media(url=url, loop=loop))
+
+    async def say(self, target: Target, text: str, *, voice: str | None = None, locale: str | None = None) -> None:
+        """Speak a text to a conference, a member, a call or a bridge."""
+        await self._play(target, Media(text=text, voice=voice, locale=locale))
+
+    async def stop_playing(self, target: Target) -> None:
+        """Stop what is playing; succeeds when nothing is."""
+        await self._play(target, STOP)
+
+    async def record(self, target: Conference | Call | Bridge, action: RecordAction) -> None:
+        """Start, stop or pause a recording."""
+        refuse_recording(self.capabilities, kind_of(target), action)
+        await self._do("record", target, action)
+
+    async def send_digits(self, call: Call, digits: str) -> None:
+        """Send DTMF to a party."""
+        await self._do("send_digits", call, digits)
+
+    async def transfer(self, call: Call, to: str, *, caller_id: str | None = None) -> Call:
+        """Hand an answered call over to another address; gives the new call."""
+        if problem := problem_with(to):
+            raise PolicyError([problem])
+        result: Call = await self._do("transfer", call, to, self._caller(caller_id))
+        return result
+
+    async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
+        """The provider's own account of a conference, a call or a bridge."""
+        result: Snapshot = await self._steps.read("fetch", ref=ref)
+        return result
+
+    async def _look_at(self, call: Call) -> Call:
+        snapshot = await self.fetch(call)
+        return next((found for found in snapshot.calls if found.id == call.id), call)
+
+    async def _play(self, target: Target, media: Media) -> None:
+        refuse_media(self.capabilities, kind_of(target), media)
+        await self._do("play", target, media)
+
+    async def _do(self, operation: str, *arguments: Any, limit: str | None = None) -> Any:
+        key = f"op-{uuid.uuid4().hex}"
+        return await self._steps.run(
+            StepRequest(operation=operation, arguments=arguments, op_key=key, step=key, limit=limit)
+        )
+
+    def _caller(self, caller_id: str | None) -> str:
+        number = caller_id or self._caller_id
+        if not number:
+            raise PolicyError(["the caller ID is missing: pass caller_id= here or to the client"])
+        if not is_e164(number):
+            raise PolicyError([f"the caller ID must be an E.164 number: {problem_with(number) or 'not a URI'}"])
+        return number
+
+
+def kind_of(target: Target) -> str:
+    """The word for a target in capabilities: ``conference``, ``member``, ``call`` or ``bridge``."""
+    return type(target).__name__.lower()
+
+
+def refuse_media(capabilities: Capabilities, target: str, media: Media) -> None:
+    """Refuse what the provider cannot play, before anything is sent.
+
+    Raises:
+        Unsupported: names what is lacking.
+        InvalidRequest: the text is too long, or a voice or locale does not exist.
+    """
+    wanted = [target]
+    if media.url is not None:
+        wanted += ["url"]
+    if media.text is not None:
+        wanted += ["text"]
+    if media == STOP:
+        wanted += ["stop"]
+    if media.loop:
+        wanted += ["loop"]
+    for capability in wanted:
+        if capability not in capabilities.play:
+            raise Unsupported(f"play: {capability}", operation="play")
+    if media.text is not None:
+        _refuse_text(capabilities, media)
+
+
+def _refuse_text(capabilities: Capabilities, media: Media) -> None:
+    limit, text = capabilities.max_text, media.text or ""
+    if not text.strip():
+        raise InvalidRequest("there is no text to say", operation="play")
+    if limit is not None and len(text) > limit:
+        raise InvalidRequest(
+            f"the text has {len(text)} characters; the provider takes {limit} at a time", operation="play"
+        )
+    voices = {locale: {voice.lower() for voice in names} for locale, names in capabilities.voices.items()}
+    if not voices:
+        return
+    if media.locale is not None and media.locale not in voices:
+        known = ", ".join(sorted(voices))
+        raise InvalidRequest(f"unknown locale {media.locale!r}; the provider has {known}", operation="play")
+    choice = voices[media.locale] if media.locale else set().union(*voices.values())
+    if media.voice is not None and media.voice.lower() not in choice:
+        known = ", ".join(sorted(choice))
+        raise InvalidRequest(f"unknown voice {media.voice!r}; the provider has {known}", operation="play")
+
+
+def refuse_recording(capabilities: Capabilities, target: str, action: RecordAction) -> None:
+    """Refuse a recording that the provider cannot make.
+
+    Raises:
+        Unsupported: names what is lacking.
+    """
+    wanted = [target] + (["pause"] if action is RecordAction.PAUSE else [])
+    for capability in wanted:
+        if capability not in capabilities.record:
+            raise Unsupported(f"record: {capability}", operation="record")
+
+
+def refuse_patch(capabilities: Capabilities, patch: MemberPatch) -> None:
+    """Refuse a change to a member that the provider cannot make.
+
+    Raises:
+        Unsupported: names what is lacking.
+    """
+    for name in ("mute", "hold", "deaf", "coach"):
+        if getattr(patch, name) is not None and name not in capabilities.member:
+            raise Unsupported(f"member: {name}", operation="update_member")

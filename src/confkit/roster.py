@@ -1,0 +1,215 @@
+"""Who is in a meeting and how they are: a function of the set of facts, never of the order of their coming.
+
+Each leg's facts form a join semilattice: sets grow, first instants win, the newest of two changes wins by its own
+time. Merging is therefore commutative, associative and idempotent, so webhooks, streams, polls and the flow's own
+reports can arrive late, twice and in any order, and the roster comes out the same.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeVar
+
+from attrs import evolve, field, frozen
+
+from confkit.events import (
+    CallAnswered,
+    CallEnded,
+    CallRinging,
+    Event,
+    MemberJoined,
+    MemberLeft,
+    MemberUpdated,
+)
+from confkit.messages import LegReport, Stage
+from confkit.models import EndCause, MemberState, Outcome, Participant, ParticipantState, Party
+
+T = TypeVar("T", str, datetime, tuple[datetime, str])
+
+
+@frozen(order=True)
+class Change:
+    """A setting with the instant at which it became so; the newest one holds, and of two at once the set one."""
+
+    at: datetime
+    value: bool
+
+
+@frozen(kw_only=True)
+class Facts:
+    """All that is known of one leg.
+
+    Args:
+        joined: member ids with the earliest instant at which each was seen to be in.
+        left: member ids with the earliest instant at which each was seen to be out; it outweighs ``joined``.
+        ended: when the call ended, with the cause; of several, the earliest.
+        outcome: what the leg's own flow concluded.
+    """
+
+    call_id: str | None = None
+    dialled_at: datetime | None = None
+    ringing_at: datetime | None = None
+    answered_at: datetime | None = None
+    joined: frozenset[tuple[str, datetime]] = frozenset()
+    left: frozenset[tuple[str, datetime]] = frozenset()
+    ended: tuple[datetime, str] | None = None
+    mute: Change | None = None
+    hold: Change | None = None
+    outcome: tuple[datetime, str] | None = None
+    error: str | None = None
+
+    def merge(self, other: Facts) -> Facts:
+        """What both say together."""
+        return Facts(
+            call_id=_least(self.call_id, other.call_id),
+            dialled_at=_least(self.dialled_at, other.dialled_at),
+            ringing_at=_least(self.ringing_at, other.ringing_at),
+            answered_at=_least(self.answered_at, other.answered_at),
+            joined=_earliest(self.joined | other.joined),
+            left=_earliest(self.left | other.left),
+            ended=_least(self.ended, other.ended),
+            mute=_newest(self.mute, other.mute),
+            hold=_newest(self.hold, other.hold),
+            outcome=_least(self.outcome, other.outcome),
+            error=_least(self.error, other.error),
+        )
+
+    def participant(self, id_: str, party: Party) -> Participant:
+        """The facts as the application sees them."""
+        gone = {member for member, _ in self.left}
+        here = sorted((at, member) for member, at in self.joined if member not in gone)
+        return Participant(
+            id=id_,
+            party=party,
+            state=self._state(bool(here)),
+            outcome=self._outcome(bool(here)),
+            call_id=self.call_id,
+            member_id=_member_id(here[-1][1]) if here else None,
+            mute=self.mute.value if self.mute else False,
+            hold=self.hold.value if self.hold else False,
+            dialled_at=self.dialled_at,
+            answered_at=self.answered_at,
+            joined_at=min((at for _, at in self.joined), default=None),
+            ended_at=self.ended[0] if self.ended else self.outcome[0] if self.outcome else None,
+            error=self.error,
+        )
+
+    def _state(self, here: bool) -> ParticipantState:
+        if self.ended or self.outcome or (self.left and not here):
+            return ParticipantState.ENDED
+        if here:
+            # A platform may put a call into the room while it still rings: in means joined and answered.
+            return ParticipantState.JOINED if self.answered_at else ParticipantState.RINGING
+        if self.answered_at:
+            return ParticipantState.ANSWERED
+        if self.ringing_at:
+            return ParticipantState.RINGING
+        return ParticipantState.DIALLING if self.dialled_at else ParticipantState.WAITING
+
+    def _outcome(self, here: bool) -> Outcome | None:
+        if self.outcome:
+            return Outcome(self.outcome[1])
+        if self.left and not here:
+            return Outcome.LEFT
+        if self.ended:
+            return Outcome.LEFT if self.answered_at else Outcome.of(EndCause(self.ended[1]))
+        return Outcome.JOINED if here and self.answered_at else None
+
+
+#: A bridge has no members; who is on it is in under this name.
+ON_BRIDGE = "(bridge)"
+
+
+def _member_id(name: str) -> str | None:
+    return None if name == ON_BRIDGE else name
+
+
+def facts_in_event(event: Event, received_at: datetime) -> Facts:
+    """What an event says about its leg; nothing, for events that say nothing about people."""
+    at = event.occurred_at or received_at
+    match event:
+        case CallRinging(call_id=call):
+            return Facts(call_id=call, ringing_at=at)
+        case CallAnswered(call_id=call):
+            return Facts(call_id=call, answered_at=at)
+        case CallEnded(call_id=call, cause=cause):
+            return Facts(call_id=call, ended=(at, cause.value))
+        case MemberJoined(call_id=call, member_id=member):
+            return evolve(_settings(event.mute, event.hold, at), call_id=call, joined=frozenset({(member, at)}))
+        case MemberUpdated(call_id=call):
+            return evolve(_settings(event.mute, event.hold, at), call_id=call)
+        case MemberLeft(call_id=call, member_id=member):
+            return Facts(call_id=call, left=frozenset({(member, at)}))
+    return Facts()
+
+
+def facts_in_report(report: LegReport, at: datetime) -> Facts:
+    """What a leg's report says about it."""
+    facts = _settings(report.mute, report.hold, at)
+    if report.call is not None:
+        facts = evolve(facts, call_id=report.call.id, dialled_at=report.call.created_at or at)
+    match report.stage:
+        case Stage.ANSWERED:
+            facts = evolve(facts, answered_at=at)
+        case Stage.JOINED:
+            member = report.member.id if report.member else ON_BRIDGE
+            facts = evolve(facts, answered_at=at, joined=frozenset({(member, at)}))
+        case Stage.UPDATED if report.member is not None and report.member.state is MemberState.LEFT:
+            facts = evolve(facts, left=frozenset({(report.member.id, at)}))
+        case Stage.ENDED if report.outcome is not None:
+            error = report.failure.message if report.failure else None
+            facts = evolve(facts, outcome=(at, report.outcome.value), error=error)
+    return facts
+
+
+@frozen
+class Roster:
+    """The legs of a meeting with their facts, in the order of invitation.
+
+    Args:
+        legs: by the leg's id, with the party.
+    """
+
+    legs: dict[str, tuple[Party, Facts]] = field(factory=dict)
+
+    def seat(self, leg: str, party: Party) -> None:
+        """Add a leg; one that is there keeps its facts."""
+        known = self.legs.get(leg)
+        self.legs[leg] = (party, known[1] if known else Facts())
+
+    def learn(self, leg: str, facts: Facts) -> bool:
+        """Merge facts in; tells whether they said anything new."""
+        party, known = self.legs[leg]
+        merged = known.merge(facts)
+        self.legs[leg] = (party, merged)
+        return merged != known
+
+    def participants(self) -> tuple[Participant, ...]:
+        """Everybody, in the order of invitation."""
+        return tuple(facts.participant(leg.rpartition("/")[2], party) for leg, (party, facts) in self.legs.items())
+
+
+def _settings(mute: bool | None, hold: bool | None, at: datetime) -> Facts:
+    return Facts(
+        mute=None if mute is None else Change(at, mute),
+        hold=None if hold is None else Change(at, hold),
+    )
+
+
+def _least(one: T | None, other: T | None) -> T | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+def _newest(one: Change | None, other: Change | None) -> Change | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
+
+
+def _earliest(pairs: frozenset[tuple[str, datetime]]) -> frozenset[tuple[str, datetime]]:
+    found: dict[str, datetime] = {}
+    for name, at in pairs:
+        found[name] = min(at, found.get(name, at))
+    return frozenset(found.items())

@@ -1,0 +1,615 @@
+"""The sequence, written once for every provider and every engine.
+
+A meeting creates its conference, and one leg for each party dials it, waits until the party has answered, and adds
+the call to the conference as a member. Legs do not wait for one another. Fewer parties are bridged: where the
+platform has empty bridges, both are dialled into one; elsewhere two answered calls are connected.
+
+``meeting`` and ``leg`` are flows (see :mod:`confkit.flows`): sequential, without tasks, clocks or chance. Whatever
+may happen to a flow comes as a message, so what to do about it is decided in one place, and an order to stop can
+never race with anything.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import NoReturn
+
+from attrs import define, evolve
+
+from confkit.capabilities import Bridging
+from confkit.errors import OutcomeUnknown, ProviderError, Withdrawn
+from confkit.events import (
+    CallAnswered,
+    CallEnded,
+    ConferenceEnded,
+    ConferenceStarted,
+    MemberJoined,
+    MemberLeft,
+)
+from confkit.flows import Flow, FlowFunction
+from confkit.messages import (
+    Add,
+    Command,
+    End,
+    EndReason,
+    Established,
+    Failure,
+    HangUp,
+    Happened,
+    LegBrief,
+    LegEnd,
+    LegReport,
+    MeetingBrief,
+    MeetingEnd,
+    Message,
+    Play,
+    Proceed,
+    Record,
+    Remove,
+    Reply,
+    SendDigits,
+    Stage,
+    Transfer,
+    UpdateConference,
+    UpdateMember,
+)
+from confkit.models import (
+    Bridge,
+    Call,
+    CallSpec,
+    Conference,
+    ConferenceSpec,
+    Dialled,
+    EndCause,
+    Member,
+    MemberOptions,
+    Membership,
+    MemberState,
+    Outcome,
+    Party,
+)
+from confkit.policy import Mode, problems_with_addition
+from confkit.table import Seat, Table
+
+#: Changes whenever the order of operations changes, so that a recorded run is never replayed by another program.
+SEQUENCE_REVISION = 1
+
+#: The platform ends the ringing; this much longer we wait for it to say so before we hang up ourselves.
+GRACE = timedelta(seconds=5)
+#: How long a meeting that is being undone waits for the next leg to report.
+UNDO_PATIENCE = timedelta(seconds=45)
+
+
+# --- the meeting ----------------------------------------------------------------------------------------------------
+
+
+async def meeting(flow: Flow, brief: MeetingBrief) -> MeetingEnd:
+    """Bring the parties together, keep them so, and leave nothing behind."""
+    table = Table(brief=brief)
+    try:
+        table.room = await _open_room(flow, brief)
+    except ProviderError as error:
+        return _not_opened(error)
+    for party in brief.plan.parties:
+        await _invite(flow, table, party)
+    while (reason := await _verdict(flow, table)) is None:
+        await _let_on(flow, table)
+        if table.failure is None and await _heed(flow, table, await flow.receive(None)):
+            reason = EndReason.ASKED
+            break
+    return await _undo(flow, table, reason)
+
+
+async def _open_room(flow: Flow, brief: MeetingBrief) -> Conference | Bridge | None:
+    """The conference, or the bridge where it can be there first."""
+    if brief.plan.mode is Mode.CONFERENCE:
+        spec = ConferenceSpec(
+            caller_id=brief.plan.caller_id,
+            callback_url=_callback(brief.callbacks, flow.id),
+            max_members=brief.plan.limit,
+        )
+        conference: Conference = await flow.step("create_conference", spec)
+        return conference
+    if brief.bridging is Bridging.FIRST:
+        bridge: Bridge = await flow.step("create_bridge", ())
+        return bridge
+    return None
+
+
+async def _invite(flow: Flow, table: Table, party: Party, incoming: Call | None = None) -> str:
+    """Start a leg for a party."""
+    brief = table.brief
+    key = f"leg-{len(table.seats) + 1}"
+    # Seated before it starts: its first report may come at once.
+    table.seats[f"{flow.id}/{key}"] = Seat(id=f"{flow.id}/{key}", party=party)
+    return await flow.spawn(
+        "leg",
+        key,
+        LegBrief(
+            meeting=flow.id,
+            party=party,
+            caller_id=brief.plan.caller_id,
+            answer_timeout=brief.plan.answer_timeout,
+            into=table.room,
+            asks=table.dialling_makes_the_room,
+            callbacks=brief.callbacks,
+            incoming=incoming,
+        ),
+    )
+
+
+async def _let_on(flow: Flow, table: Table) -> None:
+    """Let legs go on that wait to dial or to join; connect two who have both answered."""
+    if table.room is not None:
+        for seat in table.may_go_on():
+            seat.let_on = True
+            await flow.send(seat.id, Proceed(into=table.room))
+    elif pair := table.pair():
+        try:
+            table.room = await flow.step("create_bridge", tuple(seat.call for seat in pair))
+        except ProviderError as error:
+            table.failure = _failure(error)
+            return
+        for seat in pair:
+            await flow.send(seat.id, Proceed(into=table.room))
+
+
+async def _verdict(flow: Flow, table: Table) -> EndReason | None:
+    """Why the meeting is over; ``None`` while it goes on. Tells the owner once everyone is there."""
+    if table.failure is not None:
+        return EndReason.FAILED
+    present = len(table.present)
+    if table.established:
+        return None if present else EndReason.EVERYONE_LEFT
+    if present < table.brief.plan.quorum:
+        return EndReason.CONFERENCE_ENDED if table.conference_ended else EndReason.QUORUM_MISSED
+    if table.complete:
+        table.established = True
+        room = table.room
+        await flow.send(
+            table.brief.owner,
+            Established(
+                conference=room if isinstance(room, Conference) else None,
+                bridge=room if isinstance(room, Bridge) else None,
+            ),
+        )
+    return None
+
+
+async def _heed(flow: Flow, table: Table, message: Message | None) -> bool:
+    """Take in one message; ``True`` when the application wants the meeting over."""
+    match message:
+        case LegReport():
+            table.note(message)
+            if message.stage is Stage.JOINED and table.old_bridge is not None:
+                await _end_old_bridge(flow, table)
+        case Happened(event=ConferenceStarted(conference_id=conference_id)):
+            table.adopt(conference_id)
+        case Happened(event=ConferenceEnded()):
+            table.conference_ended = True
+            for seat in table.present:
+                await flow.send(seat.id, message)
+        case Add():
+            await _add(flow, table, message)
+        case UpdateConference() | Play() | Record():
+            await _control_all(flow, table, message)
+        case Command(leg=str() as leg):
+            await _pass_on(flow, table, leg, message)
+        case End():
+            return True
+    return False
+
+
+async def _add(flow: Flow, table: Table, command: Add) -> None:
+    """One more party, within the policy; the flow takes one command at a time, so the maximum holds."""
+    problems = problems_with_addition(command.party, [seat.party for seat in table.present], table.brief.plan.limit)
+    full_bridge = table.brief.plan.mode is Mode.BRIDGE and len(table.present) >= 2
+    if full_bridge and not table.brief.moves_calls:
+        problems.append(
+            f"two are bridged, and {table.brief.provider} cannot move a call from a bridge into a conference: "
+            "plan for it with growable=True"
+        )
+    if problems:
+        failure = Failure(kind="PolicyError", message="; ".join(problems))
+        await flow.send(command.owner, Reply(command=command.id, failure=failure))
+        return
+    try:
+        if full_bridge:
+            await _grow(flow, table)
+    except ProviderError as error:
+        await flow.send(command.owner, Reply(command=command.id, failure=_failure(error)))
+        return
+    leg = await _invite(flow, table, command.party, command.incoming)
+    await flow.send(command.owner, Reply(command=command.id, leg=leg))
+
+
+async def _grow(flow: Flow, table: Table) -> None:
+    """Turn a bridge into a conference, so that a third can come."""
+    brief = evolve(table.brief, plan=evolve(table.brief.plan, mode=Mode.CONFERENCE))
+    conference = await _open_room(flow, brief)
+    table.old_bridge = table.room if isinstance(table.room, Bridge) else None
+    table.brief, table.room = brief, conference
+    for seat in table.present:
+        if seat.stage is Stage.JOINED:
+            seat.stage, seat.let_on = Stage.ANSWERED, False
+
+
+async def _end_old_bridge(flow: Flow, table: Table) -> None:
+    """The bridge is empty once its calls are in the conference."""
+    if any(seat.stage is Stage.ANSWERED and seat.joined_once for seat in table.present):
+        return
+    bridge, table.old_bridge = table.old_bridge, None
+    try:
+        await flow.step("end_bridge", bridge)
+    except ProviderError as error:
+        table.failure = table.failure or _failure(error)
+
+
+async def _control_all(flow: Flow, table: Table, command: UpdateConference | Play | Record) -> None:
+    """An operation on the conference or bridge; one on a single party goes to its leg."""
+    if command.leg is not None:
+        await _pass_on(flow, table, command.leg, command)
+        return
+    failure = None
+    try:
+        if table.room is None:
+            failure = Failure(kind="MeetingError", message="nobody is connected yet")
+        elif isinstance(command, UpdateConference):
+            await flow.step("update_conference", table.room, command.patch)
+        elif isinstance(command, Play):
+            await flow.step("play", table.room, command.media)
+        else:
+            await flow.step("record", table.room, command.action)
+    except ProviderError as error:
+        failure = _failure(error)
+    await flow.send(command.owner, Reply(command=command.id, failure=failure))
+
+
+async def _pass_on(flow: Flow, table: Table, leg: str, command: Command) -> None:
+    seat = table.seats.get(leg)
+    if seat is None or seat.stage is Stage.ENDED:
+        failure = Failure(kind="MeetingError", message="this party is not in the meeting")
+        await flow.send(command.owner, Reply(command=command.id, failure=failure))
+        return
+    await flow.send(leg, command)  # type: ignore[arg-type]
+
+
+async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
+    """Hang up every call, newest first, then end the conference or bridge; say what could not be undone."""
+    for seat in reversed(table.present):
+        await flow.send(seat.id, HangUp())
+    while table.present:
+        match await flow.receive(UNDO_PATIENCE):
+            case None:
+                break
+            case LegReport() as report:
+                table.note(report)
+            case Happened(event=ConferenceStarted(conference_id=conference_id)):
+                table.adopt(conference_id)
+            case Command() as command:
+                failure = Failure(kind="MeetingEnded", message="the meeting is ending")
+                await flow.send(command.owner, Reply(command=command.id, failure=failure))
+    left_behind = [
+        f"the call to {seat.party.label} may still be up: its leg did not report" for seat in table.present
+    ] + [seat.left_behind for seat in table.seats.values() if seat.left_behind]
+    for room in (table.room, table.old_bridge):
+        try:
+            if isinstance(room, Conference):
+                await flow.step("end_conference", room)
+            elif isinstance(room, Bridge):
+                await flow.step("end_bridge", room)
+        except ProviderError as error:
+            kind = "conference" if isinstance(room, Conference) else "bridge"
+            left_behind.append(f"{kind} {room.id if room else ''} may still be open ({error})")
+    return MeetingEnd(
+        reason=reason,
+        established=table.established,
+        failure=table.failure,
+        left_behind=tuple(left_behind),
+    )
+
+
+def _not_opened(error: ProviderError) -> MeetingEnd:
+    if isinstance(error, Withdrawn):
+        return MeetingEnd(reason=EndReason.ASKED, established=False)
+    orphan = "an empty conference or bridge may have been created; it rings nobody"
+    return MeetingEnd(
+        reason=EndReason.FAILED,
+        established=False,
+        failure=_failure(error),
+        left_behind=(orphan,) if isinstance(error, OutcomeUnknown) else (),
+    )
+
+
+# --- one leg ----------------------------------------------------------------------------------------------------
+
+
+async def leg(flow: Flow, brief: LegBrief) -> LegEnd:
+    """Dial one party, wait for the answer, join, stay; and leave nothing behind, however it ends."""
+    seat = _Leg(flow, brief)
+    try:
+        await seat.dial()
+        await seat.until_answered()
+        await seat.join()
+        while True:
+            await seat.next(None)
+    except _Over as over:
+        return await seat.leave(over)
+
+
+class _Over(Exception):
+    """The leg is over. ``up``: its call may still be."""
+
+    def __init__(self, outcome: Outcome, failure: Failure | None = None, *, up: bool = True) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+        self.failure = failure
+        self.up = up
+
+
+@define
+class _Leg:
+    """What a leg knows of itself. Facts come in any order, so each is kept by itself."""
+
+    flow: Flow
+    brief: LegBrief
+    into: Conference | Bridge | None = None
+    call: Call | None = None
+    member: Member | None = None
+    membership: Membership = Membership.NONE
+    answered: bool = False
+    joined: bool = False
+    let_on: bool = False
+    #: The dial's outcome is not known, so a call may be up that we have no id of.
+    lost: str | None = None
+    asked_to_leave: Remove | Transfer | None = None
+
+    async def dial(self) -> None:
+        """Create the call with the conference's or the bridge's id."""
+        brief = self.brief
+        self.into = brief.into
+        if brief.asks:
+            while not self.let_on:
+                await self.next(None)
+        try:
+            if brief.incoming is None:
+                spec = CallSpec(
+                    to=brief.party.address,
+                    caller_id=brief.caller_id,
+                    answer_timeout=brief.answer_timeout,
+                    callback_url=_callback(brief.callbacks, self.flow.id),
+                )
+                dialled: Dialled = await self.flow.step("create_call", spec, self.into, limit=brief.caller_id)
+            else:
+                dialled = await self.flow.step("answer_call", brief.incoming, self.into)
+        except Withdrawn:
+            raise _Over(Outcome.CANCELLED, up=False) from None
+        except OutcomeUnknown as error:
+            self.lost = f"the call to {brief.party.label} may have been made: {error}"
+            raise _Over(Outcome.FAILED, _failure(error), up=False) from None
+        except ProviderError as error:
+            raise _Over(Outcome.FAILED, _failure(error), up=False) from None
+        self.call = dialled.call
+        self.membership = dialled.membership
+        self.let_on = False
+        if dialled.conference is not None:
+            self.into = dialled.conference
+        await self.report(Stage.DIALLED, conference_id=_id_of(dialled.conference))
+
+    async def until_answered(self) -> None:
+        """Wait for the answer; a party that does not answer in time is hung up on."""
+        if self.brief.incoming is not None:
+            self.answered = True
+        patience = self.brief.answer_timeout + GRACE
+        while not self.answered:
+            if not await self.next(patience):
+                raise _Over(Outcome.NO_ANSWER)
+        await self.report(Stage.ANSWERED)
+
+    async def join(self) -> None:
+        """Get into the conference or bridge, the way that the provider has."""
+        match self.membership:
+            case Membership.EXPLICIT:
+                while not self.let_on:
+                    await self.next(None)
+                await self.add_member()
+            case Membership.ON_ANSWER:
+                self.joined = True
+            case Membership.NONE:
+                while not self.let_on:  # until a second has answered, this one is held ready
+                    await self.next(None)
+                if isinstance(self.into, Conference):
+                    await self.add_member()
+                else:
+                    self.joined = True
+            case Membership.FUSED:
+                pass
+        while not self.joined:
+            await self.next(None)
+        await self.report(Stage.JOINED, conference_id=_id_of(self.into))
+
+    async def add_member(self) -> None:
+        """Add the answered call to the conference by its id."""
+        self.let_on = False
+        try:
+            member: Member = await self.flow.step("add_member", self.into, self.call, MemberOptions())
+        except Withdrawn:
+            raise _Over(Outcome.CANCELLED) from None
+        except ProviderError as error:
+            # It may have hung up while it waited for its turn; then that is what happened, and no error.
+            while await self.next(timedelta(0)):
+                pass
+            raise _Over(Outcome.FAILED, _failure(error)) from None
+        self.member = member
+        self.into = member.conference
+        self.joined = self.joined or member.state is MemberState.JOINED
+        if member.conference.id is not None:
+            await self.report(Stage.UPDATED, conference_id=member.conference.id)
+
+    async def next(self, patience: timedelta | None) -> bool:
+        """Take in the next message; ``False`` when none came in time.
+
+        Raises:
+            _Over: the leg has ended by it.
+        """
+        match await self.flow.receive(patience):
+            case None:
+                return False
+            case Happened(event=CallAnswered()):
+                self.answered = True
+            case Happened(event=MemberJoined() as event):
+                self._note_member(event.member_id, event.conference_id)
+                self.joined = True
+            case Happened(event=MemberLeft(member_id=member_id)):
+                if self.member is None or self.member.id == member_id:
+                    raise _Over(Outcome.LEFT)
+            case Happened(event=CallEnded(cause=cause)):
+                self._call_ended(cause)
+            case Happened(event=ConferenceEnded()):
+                raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED)
+            case HangUp():
+                raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED)
+            case Proceed(into=into):
+                await self._proceed(into)
+            case Remove() | Transfer() | UpdateMember() | Play() | Record() | SendDigits() as command:
+                await self._control(command)
+        return True
+
+    def _call_ended(self, cause: EndCause) -> NoReturn:
+        if self.joined or self.answered:
+            raise _Over(Outcome.LEFT, up=False)
+        outcome = Outcome.of(cause)
+        failure = None
+        if outcome is Outcome.FAILED:
+            failure = Failure(kind="CallEnded", message=f"the call ended before it was answered: {cause.value}")
+        raise _Over(outcome, failure, up=False)
+
+    def _note_member(self, member_id: str, conference_id: str) -> None:
+        if isinstance(self.into, Conference) and self.call is not None:
+            self.into = evolve(self.into, id=self.into.id or conference_id)
+            self.member = self.member or Member(
+                provider=self.into.provider,
+                id=member_id,
+                call_id=self.call.id,
+                conference=self.into,
+                state=MemberState.JOINED,
+            )
+
+    async def _proceed(self, into: Conference | Bridge) -> None:
+        moved = self.joined and isinstance(into, Conference) and isinstance(self.into, Bridge)
+        self.into = into
+        self.let_on = True
+        if moved:
+            # The bridge of two has become a conference.
+            self.joined = False
+            self.membership = Membership.EXPLICIT
+            await self.join()
+
+    async def _control(self, command: Command) -> None:
+        """Carry out what the application asks for one party."""
+        failure = None
+        try:
+            match command:
+                case UpdateMember(patch=patch):
+                    await self.flow.step("update_member", self._the_member(), patch)
+                    await self.report(Stage.UPDATED, mute=patch.mute, hold=patch.hold)
+                case Play(media=media):
+                    await self.flow.step("play", self.member or self._the_call(), media)
+                case Record(action=action):
+                    await self.flow.step("record", self._the_call(), action)
+                case SendDigits(digits=digits):
+                    await self.flow.step("send_digits", self._the_call(), digits)
+                case Transfer(to=to):
+                    await self.flow.step("transfer", self._the_call(), to, self.brief.caller_id)
+        except ProviderError as error:
+            failure = _failure(error)
+        except _NotThere as error:
+            failure = Failure(kind="MeetingError", message=str(error))
+        if isinstance(command, Remove) or (isinstance(command, Transfer) and failure is None):
+            self.asked_to_leave = command
+            raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED, up=isinstance(command, Remove))
+        await self.flow.send(command.owner, Reply(command=command.id, failure=failure))
+
+    def _the_call(self) -> Call:
+        if self.call is None:
+            raise _NotThere("this party has not been dialled yet")
+        return self.call
+
+    def _the_member(self) -> Member:
+        if self.member is None:
+            raise _NotThere("this party is not a member of a conference (yet)")
+        return self.member
+
+    async def leave(self, over: _Over) -> LegEnd:
+        """Hang up what may be up, and report the end."""
+        left_behind = self.lost
+        failure = None
+        if over.up and self.call is not None:
+            try:
+                await self.flow.step("hang_up", self.call)
+            except ProviderError as error:
+                failure = _failure(error)
+                left_behind = f"the call to {self.brief.party.label} may still be up ({error})"
+        if self.asked_to_leave is not None:
+            command = self.asked_to_leave
+            await self.flow.send(command.owner, Reply(command=command.id, failure=failure))
+        await self.report(Stage.ENDED, outcome=over.outcome, failure=over.failure, left_behind=left_behind)
+        return LegEnd(outcome=over.outcome)
+
+    async def report(
+        self,
+        stage: Stage,
+        *,
+        conference_id: str | None = None,
+        mute: bool | None = None,
+        hold: bool | None = None,
+        outcome: Outcome | None = None,
+        failure: Failure | None = None,
+        left_behind: str | None = None,
+    ) -> None:
+        """Tell the meeting."""
+        await self.flow.send(
+            self.brief.meeting,
+            LegReport(
+                leg=self.flow.id,
+                stage=stage,
+                call=self.call,
+                member=self.member,
+                conference_id=conference_id,
+                mute=mute,
+                hold=hold,
+                outcome=outcome,
+                failure=failure,
+                left_behind=left_behind,
+            ),
+        )
+
+
+class _NotThere(Exception):
+    """The party has not come far enough for the command."""
+
+
+# --- shared -----------------------------------------------------------------------------------------------------
+
+
+def _callback(callbacks: str | None, flow_id: str) -> str | None:
+    """The flow's id travels in the URL, so that a receiver delivers without looking anything up."""
+    return None if callbacks is None else callbacks + flow_id
+
+
+def _id_of(room: Conference | Bridge | None) -> str | None:
+    return room.id if isinstance(room, Conference) else None
+
+
+def _failure(error: ProviderError) -> Failure:
+    return Failure(
+        kind=type(error).__name__,
+        message=str(error),
+        detail=error.message,
+        operation=error.operation,
+        code=error.code,
+        status=error.status,
+    )
+
+
+FLOWS: dict[str, FlowFunction] = {"meeting": meeting, "leg": leg}

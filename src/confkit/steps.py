@@ -1,0 +1,419 @@
+"""One step: a provider operation with everything around it that must be the same everywhere.
+
+The order is fixed: trace › capability › retry and reconcile › pace › provider hook › classify. Pacing is inside
+the retry, because every attempt is a request that the provider counts.
+
+What may be sent again, and when:
+
+* certainly not executed (``Unavailable``, ``NotReady``, ``RateLimited``): again, after a pause;
+* certainly refused: the error is the answer;
+* unknown (``OutcomeUnknown``): looked up where the provider can, and adopted if it happened. Sent again only if a
+  second execution harms nobody, or the provider's idempotency makes it the same one, or the provider had finished
+  with the request and shows nothing of it. Otherwise the error stands: nobody is dialled twice on a guess.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import anyio
+import pluggy
+import structlog
+from attrs import define, evolve, field, frozen
+
+from confkit.addresses import masked
+from confkit.capabilities import Capabilities, Idempotency, Joining
+from confkit.clock import Clock
+from confkit.errors import (
+    Conflict,
+    OutcomeUnknown,
+    ProviderError,
+    RateLimited,
+    Unavailable,
+    Unsupported,
+    Withdrawn,
+)
+from confkit.models import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Membership, Op, Party
+from confkit.pacing import Pacer, Priority
+from confkit.plugins import implements
+from confkit.trace import StepOutcome, StepRecord, Trace, finished, ids_of
+
+#: How often a request is sent that was certainly not executed.
+ATTEMPTS = 5
+#: How long one step may be turned away for its rate before the error stands.
+PATIENCE = timedelta(minutes=2)
+#: The pauses between look-ups of a request whose outcome is unknown.
+LOOKUPS = (0.0, 0.5, 2.0)
+
+
+@frozen(kw_only=True)
+class Semantics:
+    """What the core must know of an operation to send it safely.
+
+    Args:
+        arguments: the hook's arguments besides ``op``, in order.
+        repeatable: executing it twice is the same as once, or harms nobody (an empty conference rings no phone).
+        urgent: it frees something, so it goes before others.
+    """
+
+    arguments: tuple[str, ...]
+    repeatable: bool = False
+    urgent: bool = False
+
+
+OPERATIONS: Mapping[str, Semantics] = {
+    "create_conference": Semantics(arguments=("spec",), repeatable=True),
+    "create_call": Semantics(arguments=("spec", "into")),
+    "add_member": Semantics(arguments=("conference", "call", "options"), repeatable=True),
+    "update_member": Semantics(arguments=("member", "patch"), repeatable=True),
+    "remove_member": Semantics(arguments=("member",), repeatable=True, urgent=True),
+    "update_conference": Semantics(arguments=("conference", "patch"), repeatable=True),
+    "end_conference": Semantics(arguments=("conference",), repeatable=True, urgent=True),
+    "hang_up": Semantics(arguments=("call",), repeatable=True, urgent=True),
+    "create_bridge": Semantics(arguments=("calls",), repeatable=True),
+    "end_bridge": Semantics(arguments=("bridge",), repeatable=True, urgent=True),
+    "play": Semantics(arguments=("target", "media")),
+    "record": Semantics(arguments=("target", "action"), repeatable=True),
+    "send_digits": Semantics(arguments=("call", "digits")),
+    "transfer": Semantics(arguments=("call", "to", "caller_id")),
+    "answer_call": Semantics(arguments=("call", "into"), repeatable=True),
+    "reject_call": Semantics(arguments=("call",), repeatable=True, urgent=True),
+}
+
+
+@frozen(kw_only=True)
+class StepRequest:
+    """An operation to carry out.
+
+    Args:
+        step: the flow's id and the place in it.
+        limit: the caller ID, for limits that each number has for itself.
+        withdraw: told the scope in which the step waits before it sends anything; cancelling that scope
+            withdraws the step.
+    """
+
+    operation: str
+    arguments: tuple[Any, ...]
+    op_key: str
+    step: str
+    meeting: str | None = None
+    party: str | None = None
+    limit: str | None = field(default=None, repr=False)
+    withdraw: Callable[[anyio.CancelScope | None], None] = field(default=lambda _: None, repr=False)
+
+
+class Steps:
+    """Carries out steps on one provider.
+
+    Args:
+        show_numbers: whether numbers stand whole in the trace and the log.
+
+    Attributes:
+        traces: the traces of the meetings that are alive, by the meeting's id.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        manager: pluggy.PluginManager,
+        *,
+        clock: Clock,
+        request_timeout: timedelta,
+        show_numbers: bool = False,
+    ) -> None:
+        self.provider = provider
+        self.hook = manager.hook
+        self.capabilities: Capabilities = manager.hook.capabilities()
+        self.implemented = frozenset(
+            name
+            for name in (*OPERATIONS, "find", "list_calls", "receive", "events", "fetch")
+            if implements(manager, name)
+        )
+        self.pacer = Pacer(self.capabilities.rates)
+        self.clock = clock
+        self._timeout = request_timeout
+        self._show = (lambda number: number) if show_numbers else masked
+        self.traces: dict[str, Trace] = {}
+        self._log = structlog.get_logger("confkit")
+
+    def label(self, party: Party) -> str:
+        """How a party is called in the trace and in the log."""
+        return party.name or self._show(party.address)
+
+    def require(self, operation: str) -> None:
+        """Refuse an operation that the provider does not implement.
+
+        Raises:
+            Unsupported: names the capability.
+        """
+        if operation not in self.implemented:
+            raise Unsupported(operation, provider=self.provider, operation=operation)
+
+    async def run(self, request: StepRequest) -> Any:
+        """Carry out one step.
+
+        Raises:
+            ProviderError: the portable error that stands after all that could be done.
+        """
+        record = StepRecord(
+            meeting=request.meeting,
+            step=request.step,
+            provider=self.provider,
+            operation=request.operation,
+            op=request.op_key,
+            party=self._party_of(request),
+            started_at=self.clock.now(),
+            **ids_of(*request.arguments),
+        )
+        self._note(record)
+        outcome, error = StepOutcome.CANCELLED, None
+        state = _Attempts(began=record.started_at)
+        try:
+            self.require(request.operation)
+            result = await self._attempts(request, state)
+            outcome = StepOutcome.ADOPTED if state.adopted else StepOutcome.DONE
+            record = evolve(record, **ids_of(*request.arguments, result))
+        except ProviderError as failure:
+            outcome, error = _outcome_of(failure), str(failure)
+            raise
+        finally:
+            self._note(
+                finished(
+                    record,
+                    outcome,
+                    self.clock.now(),
+                    attempt=max(state.number, 1),
+                    waited=state.waited,
+                    error=error,
+                )
+            )
+        return result
+
+    async def read(self, operation: str, /, *, meeting: str | None = None, **arguments: Any) -> Any:
+        """Ask the provider for something; reads are paced behind everything else and sent again if need be.
+
+        Raises:
+            ProviderError: the portable error of the last attempt.
+        """
+        self.require(operation)
+        for attempt in range(1, ATTEMPTS + 1):
+            await self.pacer.wait(operation, priority=Priority.READ, meeting=meeting)
+            if (trace := self.traces.get(meeting or "")) is not None:
+                trace.note_read(operation)
+            try:
+                with anyio.fail_after(2 * self._timeout.total_seconds()):
+                    return await getattr(self.hook, operation)(**arguments)
+            except TimeoutError:
+                error: ProviderError = Unavailable("no reply in time", provider=self.provider, operation=operation)
+            except (ProviderError, OSError) as raised:
+                error = self._classified(raised, operation, sent=False)
+            if not (error.retryable or isinstance(error, OutcomeUnknown)) or attempt == ATTEMPTS:
+                raise error
+            await anyio.sleep(self._pause(operation, error, attempt, seed=operation))
+        raise AssertionError("the loop returns or raises")
+
+    async def _attempts(self, request: StepRequest, state: _Attempts) -> Any:
+        """Retry and reconcile."""
+        turned_away = timedelta(0)
+        failed = 0
+        while True:
+            state.number += 1
+            try:
+                return await self._attempt(request, state)
+            except RateLimited as error:
+                pause = self._pause(request.operation, error, state.number, seed=request.op_key)
+                turned_away += timedelta(seconds=pause)
+                self.pacer.hold_back(request.operation, timedelta(seconds=pause), number=request.limit or "")
+                if turned_away > PATIENCE:
+                    raise
+            except OutcomeUnknown as error:
+                state.doubtful = True
+                failed += 1
+                if (found := await self._find(request, error)) is not None:
+                    state.adopted = True
+                    return found
+                if failed >= ATTEMPTS or not self._safe_to_resend(request, error, state):
+                    raise
+                pause = self._pause(request.operation, error, failed, seed=request.op_key)
+            except Conflict as error:
+                # An earlier attempt that nobody could vouch for did happen after all.
+                if state.doubtful and (found := await self._find(request, error)) is not None:
+                    state.adopted = True
+                    return found
+                raise
+            except ProviderError as error:
+                failed += 1
+                if not error.retryable or failed >= ATTEMPTS:
+                    raise
+                pause = self._pause(request.operation, error, failed, seed=request.op_key)
+            await self._wait(request, lambda: anyio.sleep(pause))  # noqa: B023 - awaited at once
+
+    async def _attempt(self, request: StepRequest, state: _Attempts) -> Any:
+        """Pace, call the provider's hook, classify what it raises."""
+        semantics = OPERATIONS[request.operation]
+        priority = Priority.URGENT if semantics.urgent else Priority.NORMAL
+        waited = await self._wait(
+            request,
+            lambda: self.pacer.wait(
+                request.operation, priority=priority, meeting=request.meeting, number=request.limit or ""
+            ),
+        )
+        state.waited += waited
+        op = Op(key=request.op_key, timeout=self._timeout, attempt=state.number)
+        arguments = dict(zip(semantics.arguments, request.arguments, strict=True))
+        try:
+            # The provider keeps to op.timeout itself; this is for the one that does not.
+            with anyio.fail_after(2 * self._timeout.total_seconds()):
+                return await getattr(self.hook, request.operation)(**arguments, op=op)
+        except TimeoutError:
+            raise OutcomeUnknown(
+                "the provider gave no reply in time; the request may have been carried out",
+                provider=self.provider,
+                operation=request.operation,
+            ) from None
+        except Exception as error:
+            raise self._classified(error, request.operation, sent=True) from error
+
+    async def _wait(self, request: StepRequest, wait: Callable[[], Any]) -> Any:
+        """Wait before sending; a step that is withdrawn meanwhile has certainly not been executed.
+
+        What frees something is never withdrawn: it is what an ending meeting is left to do.
+        """
+        if OPERATIONS[request.operation].urgent:
+            return await wait()
+        with anyio.CancelScope() as scope:
+            request.withdraw(scope)
+            try:
+                return await wait()
+            finally:
+                request.withdraw(None)
+        raise Withdrawn("withdrawn before it was sent", provider=self.provider, operation=request.operation)
+
+    async def _find(self, request: StepRequest, error: ProviderError) -> Any:
+        """Look up what a request did whose outcome is unknown; ``None`` when the provider shows nothing."""
+        if request.operation not in self.capabilities.finds or "find" not in self.implemented:
+            return None
+        hint = _hint(request)
+        answered = isinstance(error, Conflict) or (isinstance(error, OutcomeUnknown) and error.answered)
+        for pause in LOOKUPS[:1] if answered else LOOKUPS:
+            await anyio.sleep(pause)
+            try:
+                found = await self.read("find", meeting=request.meeting, op_key=request.op_key, hint=hint)
+            except ProviderError as failure:
+                self._log.warning("lookup_failed", operation=request.operation, error=str(failure))
+                # Not having been able to look is not having found nothing.
+                if isinstance(error, OutcomeUnknown):
+                    error.answered = False
+                continue
+            if found:
+                return _adopted(request, found[0], self.capabilities)
+        return None
+
+    def _safe_to_resend(self, request: StepRequest, error: OutcomeUnknown, state: _Attempts) -> bool:
+        if OPERATIONS[request.operation].repeatable:
+            return True
+        match self.capabilities.idempotency:
+            case Idempotency.CLIENT_ID:
+                return True
+            case Idempotency.KEY:
+                window = self.capabilities.idempotency_window
+                if window is None or self.clock.now() - state.began < window / 2:
+                    return True
+        return error.answered and request.operation in self.capabilities.finds
+
+    def _pause(self, operation: str, error: ProviderError, attempt: int, *, seed: str) -> float:
+        """Seconds until the next attempt: what the provider says, else doubling, with jitter.
+
+        The jitter comes from the intent's key, so that a run can be repeated exactly.
+        """
+        spread = random.Random(f"{seed} {attempt}").uniform(1.0, 1.25)
+        if isinstance(error, RateLimited):
+            if error.retry_after is not None:
+                return min(max(error.retry_after.total_seconds(), 0.0), 30.0) + 0.05 * spread
+            return max(self.pacer.spacing(operation).total_seconds(), 1.0) * spread
+        return float(min(0.2 * 2 ** (attempt - 1), 5.0) * spread)
+
+    def _classified(self, error: Exception, operation: str, *, sent: bool) -> ProviderError:
+        """A portable error that names the provider and the operation; a native one that got out of a plugin is
+        a defect of the plugin, and says nothing about what happened."""
+        if isinstance(error, ProviderError):
+            error.provider = error.provider or self.provider
+            error.operation = error.operation or operation
+            return error
+        message = f"the plugin raised {type(error).__name__}, which is not a portable error"
+        kind = OutcomeUnknown if sent else Unavailable
+        return kind(message, provider=self.provider, operation=operation)
+
+    def _party_of(self, request: StepRequest) -> str | None:
+        if request.party is not None:
+            return request.party
+        for argument in request.arguments:
+            if isinstance(argument, CallSpec | Call) and argument.to:
+                return self._show(argument.to)
+        return None
+
+    def _note(self, record: StepRecord) -> None:
+        if (trace := self.traces.get(record.meeting or "")) is not None:
+            trace.note(record)
+        values = record.as_dict()
+        del values["started_at"]
+        if record.outcome is StepOutcome.STARTED:
+            self._log.debug("step", phase="start", **values)
+            self.hook.step_started(step=record)
+        else:
+            good = record.outcome in (StepOutcome.DONE, StepOutcome.ADOPTED)
+            (self._log.info if good else self._log.warning)("step", phase="end", **values)
+            self.hook.step_finished(step=record)
+
+
+@define
+class _Attempts:
+    """What has been tried for one step. ``doubtful``: an attempt may have been executed."""
+
+    began: datetime
+    number: int = 0
+    waited: timedelta = timedelta(0)
+    doubtful: bool = False
+    adopted: bool = False
+
+
+def _hint(request: StepRequest) -> FindHint:
+    match request.operation, request.arguments:
+        case "create_call", (CallSpec() as spec, into):
+            return FindHint(operation="create_call", into=into, to=spec.to)
+        case "add_member", (Conference() as conference, Call() as call, _):
+            return FindHint(operation="add_member", into=conference, call=call)
+        case operation, _:
+            return FindHint(operation=operation)
+
+
+def _adopted(request: StepRequest, found: Any, capabilities: Capabilities) -> Any:
+    """The result that the lost reply would have given."""
+    if not isinstance(found, Call):
+        return found
+    match request.arguments:
+        case (_, Conference() as into):
+            fused = capabilities.joining is Joining.FUSED
+            return Dialled(
+                call=found,
+                membership=Membership.FUSED if fused else Membership.EXPLICIT,
+                conference=evolve(into, id=into.id or found.conference_id),
+            )
+        case (_, Bridge()):
+            return Dialled(call=found, membership=Membership.ON_ANSWER)
+    return Dialled(call=found)
+
+
+def _outcome_of(error: ProviderError) -> StepOutcome:
+    match error:
+        case Withdrawn():
+            return StepOutcome.WITHDRAWN
+        case OutcomeUnknown():
+            return StepOutcome.UNKNOWN
+        case Unavailable() | RateLimited():
+            return StepOutcome.UNAVAILABLE
+        case _:
+            return StepOutcome.REFUSED
