@@ -1,0 +1,78 @@
+"""The OpenTelemetry observer: one span a meeting, one a step, and nobody's number in any of them."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import confkit
+from confkit.otel import OpenTelemetry
+
+pytestmark = pytest.mark.anyio
+PARTIES = ("+19195550101", "+19195550102", "+19195550103")
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def observer(spans: InMemorySpanExporter) -> OpenTelemetry:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    return OpenTelemetry(provider.get_tracer("test"))
+
+
+def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
+    return [span for span in spans.get_finished_spans() if span.name == name]
+
+
+async def test_a_meeting_is_one_span_with_its_steps_below(
+    spans: InMemorySpanExporter, observer: OpenTelemetry
+) -> None:
+    async with confkit.AsyncClient("fake", caller_id="+12018994444", plugins=[observer]) as client:
+        async with client.connect(*PARTIES) as meeting:
+            pass
+        await anyio.lowlevel.checkpoint()
+    (root,) = named(spans, "meeting")
+    assert root.attributes is not None
+    assert root.attributes["confkit.meeting"] == meeting.id
+    assert root.attributes["confkit.reason"] == "asked"
+    steps = [span for span in spans.get_finished_spans() if span is not root]
+    assert sorted(span.name for span in steps) == sorted(record.operation for record in meeting.trace.records)
+    assert {span.parent.span_id for span in steps if span.parent} == {root.context.span_id}
+    assert {span.attributes["confkit.outcome"] for span in steps if span.attributes} == {"done"}
+    assert {event.name for event in root.events} >= {"CallAnswered", "MemberJoined"}
+
+
+@pytest.mark.virtual_time
+async def test_a_step_that_fails_is_an_error_and_no_number_is_told(
+    spans: InMemorySpanExporter, observer: OpenTelemetry
+) -> None:
+    async with confkit.AsyncClient("fake", caller_id="+12018994444", plugins=[observer]) as client:
+        client.provider.fail("create_call", "refuse", times=100)
+        with pytest.raises(confkit.QuorumNotReached):
+            async with client.connect(*PARTIES):
+                pass
+    failed = [span for span in named(spans, "create_call") if not span.status.is_ok]
+    assert [span.attributes["confkit.outcome"] for span in failed if span.attributes] == ["unavailable"] * 3
+    told = "".join(span.to_json() for span in spans.get_finished_spans())
+    assert not [party for party in PARTIES if party[-4:] in told.replace("confkit", "")]
+
+
+class Broken:
+    @confkit.hookimpl
+    def step_started(self, step: confkit.StepRecord) -> None:
+        raise RuntimeError(f"cannot observe {step.operation}")
+
+
+async def test_an_observer_that_fails_changes_nothing() -> None:
+    async with (
+        confkit.AsyncClient("fake", caller_id="+12018994444", plugins=[Broken()]) as client,
+        client.connect(*PARTIES) as meeting,
+    ):
+        assert [person.outcome for person in meeting.participants] == [confkit.Outcome.JOINED] * 3
