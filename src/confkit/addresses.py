@@ -75,7 +75,7 @@ def masked(address: str) -> str:
     """The address as it may stand in a log: ``+1919•••0101``, ``sip:a•••@example.com``."""
     if "@" in address:
         user, _, host = address.rpartition("@")
-        scheme, colon, name = user.rpartition(":")
+        scheme, colon, name = user.partition(":") if ":" in user else ("", "", user)
         return f"{scheme}{colon}{name[:1]}•••@{host}"
     if len(address) < 8:
         return address[:2] + "•••" if address else ""

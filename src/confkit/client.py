@@ -117,15 +117,18 @@ class AsyncClient(Operations):
             raise ConfkitError("this client is open already")
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        self._engine = Engine(
+        self._engine = self._new_engine(self._tasks)
+        return self
+
+    def _new_engine(self, tasks: TaskGroup) -> Engine:
+        return Engine(
             self._name,
             self._manager,
-            self._tasks,
+            tasks,
             policy=self._policy,
             request_timeout=self._request_timeout,
             show_numbers=self._show_numbers,
         )
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

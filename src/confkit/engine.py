@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import secrets
+from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pluggy
-import structlog
 from anyio.abc import TaskGroup
 from attrs import evolve
 
@@ -16,8 +16,9 @@ from confkit.capabilities import EventSource, Joining
 from confkit.clock import Clock
 from confkit.errors import ProviderError
 from confkit.events import Event
-from confkit.flows import InProcessRuntime, op_key
+from confkit.flows import InProcessRuntime, Runtime, RuntimeFactory, op_key
 from confkit.intake import Intake
+from confkit.log import logger
 from confkit.messages import EndReason, Failure, Happened, MeetingBrief, MeetingEnd
 from confkit.models import Bridge, Conference, Dialled, Snapshot
 from confkit.policy import Policy
@@ -27,8 +28,9 @@ from confkit.steps import StepRequest, Steps
 if TYPE_CHECKING:
     from confkit.meeting import Meeting
 
-#: The first pause between two polls, in seconds; it doubles up to the provider's ``poll_interval``.
-FIRST_POLL = 0.05
+#: The pause before the first poll, in seconds: most legs are dialled by then. It doubles up to the provider's
+#: ``poll_interval``, and starts over when somebody else is dialled.
+FIRST_POLL = 0.03
 #: How often a meeting is looked at in which nobody is on the way in, in seconds.
 STEADY_POLL = 2.0
 #: Every so many of those looks asks for the members too: who leaves a conference need not hang up.
@@ -37,8 +39,19 @@ MEMBERS_EVERY = 5
 REOPEN = 1.0
 
 
+def random_id() -> str:
+    """An id that nobody else has."""
+    return secrets.token_hex(8)
+
+
 class Engine:
-    """Runs the meetings of one client. All its tasks belong to the client's task group."""
+    """Runs the meetings of one client. All its tasks belong to the client's task group.
+
+    Args:
+        clock: what the instants of traces and reports are read from.
+        new_id: makes the meetings' ids, and through them the keys of all intents.
+        runtime: makes what the flows run on.
+    """
 
     def __init__(
         self,
@@ -49,9 +62,13 @@ class Engine:
         policy: Policy,
         request_timeout: timedelta,
         show_numbers: bool,
+        clock: Clock | None = None,
+        new_id: Callable[[], str] = random_id,
+        runtime: RuntimeFactory = InProcessRuntime,
     ) -> None:
         self.policy = policy
-        self.clock = Clock()
+        self.clock = clock or Clock()
+        self.new_id = new_id
         self.steps = Steps(
             provider,
             manager,
@@ -60,11 +77,11 @@ class Engine:
             show_numbers=show_numbers,
         )
         self.intake = Intake(self.clock, self._deliver)
-        self.runtime = InProcessRuntime(tasks, FLOWS, self._run_step, self._observe)
+        self.runtime: Runtime = runtime(tasks, FLOWS, self._run_step, self._observe)
         self.meetings: dict[str, Meeting] = {}
         self._hook = manager.hook
         self._tasks = tasks
-        self._log = structlog.get_logger("confkit")
+        self._log = logger()
         if EventSource.STREAM in self.steps.capabilities.events and "events" in self.steps.implemented:
             tasks.start_soon(self._stream, name="confkit event stream")
 
@@ -72,6 +89,7 @@ class Engine:
         """Start a meeting's flow and look after it until it has ended."""
         self.meetings[meeting.id] = meeting
         self.steps.traces[meeting.id] = meeting.trace
+        self.tell("meeting_started", meeting=meeting.id)
         await self.runtime.start("meeting", meeting.id, brief)
         self._tasks.start_soon(self._look_after, meeting, name=f"confkit {meeting.id} result")
         if EventSource.STREAM not in self.steps.capabilities.events:
@@ -114,10 +132,18 @@ class Engine:
                     left_behind=(f"whatever {meeting.id} had created may still be up",),
                 )
             meeting.ended(end)
+            self.tell("meeting_ended", meeting=meeting.id, reason=end.reason.value)
             del self.meetings[meeting.id]
             del self.steps.traces[meeting.id]
             self.intake.release(meeting.id)
             self.runtime.forget(meeting.id)
+
+    def tell(self, hook: str, **facts: Any) -> None:
+        """Tell observers; one that fails must not change what happens to people."""
+        try:
+            getattr(self._hook, hook)(**facts)
+        except Exception:
+            self._log.exception("observer_failed", hook=hook)
 
     # --- steps and messages of flows
 
@@ -151,11 +177,8 @@ class Engine:
         return result
 
     def _label(self, flow: str) -> str | None:
-        meeting_id, _, leg = flow.partition("/")
-        if not leg:
-            return None
-        party = self.meetings[meeting_id].participant(leg).party
-        return self.steps.label(party)
+        legs = self.meetings[flow.partition("/")[0]].roster.legs
+        return self.steps.label(legs[flow][0]) if flow in legs else None
 
     def _observe(self, flow: str, message: Any) -> None:
         if (meeting := self.meetings.get(flow.partition("/")[0])) is not None:
@@ -193,20 +216,19 @@ class Engine:
         """Look at a meeting's calls, often while somebody is being rung, seldom while all is quiet."""
         pause, looks, dialled = FIRST_POLL, 0, 0
         while meeting.id in self.meetings:
-            if not meeting.has_calls:
+            if not meeting.roster.calls:
                 await meeting.changed()
                 continue
-            if (now := sum(person.call_id is not None for person in meeting.participants)) != dialled:
-                pause, dialled = FIRST_POLL, now
-            looks += 1
-            await self._look(meeting, members=meeting.settled and looks % MEMBERS_EVERY == 0)
-            if meeting.settled:
-                pause = STEADY_POLL
-            with anyio.move_on_after(pause):
-                while meeting.settled and meeting.id in self.meetings:
+            if (now := meeting.roster.calls) > dialled:
+                pause = FIRST_POLL
+            dialled = now
+            settled = meeting.roster.settled
+            with anyio.move_on_after(STEADY_POLL if settled else pause):
+                while meeting.roster.settled is settled and meeting.id in self.meetings:
                     await meeting.changed()
-                await anyio.sleep(pause)
             pause = min(pause * 2, self.steps.capabilities.poll_interval.total_seconds())
+            looks += 1
+            await self._look(meeting, members=settled and looks % MEMBERS_EVERY == 0)
 
     async def _look(self, meeting: Meeting, *, members: bool) -> None:
         """Ask the provider once for all legs where it can tell them at once."""

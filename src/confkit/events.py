@@ -192,10 +192,12 @@ class WebhookRequest:
     """A provider's request to the application, as it came over HTTP.
 
     Args:
-        path: what follows the receiver's mount point, decoded, starting with ``/``.
+        path: decoded; a provider's hook sees only what follows ``public_url``, whatever the mount point is.
         headers: names in lower case.
         query: the query parameters, decoded.
-        url: the public URL that the provider called, as configured, never as guessed from a proxy.
+        url: a provider's hook sees the URL that was called, without credentials: ``public_url``, never a proxy's
+            guess, then the path and the query string as it was sent. Of what an application gives, only the query
+            string is kept.
     """
 
     method: str

@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 import anyio
-import structlog
 from anyio.abc import TaskGroup
 
+from confkit.log import logger
 from confkit.messages import End, HangUp, Message
 
 #: One step of a flow: (flow id, ordinal, operation, arguments, limit, withdraw) → result.
@@ -67,6 +67,9 @@ class Runtime(Protocol):
     async def send(self, flow_id: str, message: Message, *, key: str) -> None:
         """Put a message into a flow's mailbox; a key that was seen before is dropped."""
 
+    def post(self, flow_id: str, message: Message, *, key: str) -> None:
+        """``send``, for callers that cannot wait."""
+
     async def result(self, flow_id: str, timeout: timedelta | None = None) -> Any:
         """Wait for what the flow returned.
 
@@ -78,11 +81,17 @@ class Runtime(Protocol):
         """``running``, ``done``, ``failed`` or ``unknown``."""
         ...
 
+    def forget(self, root: str) -> None:
+        """Drop what is kept of a flow that has ended and of its children."""
+
     async def aclose(self) -> None:
         """Stop all flows and wait until they have stopped."""
 
 
 FlowFunction = Callable[[Flow, Any], Awaitable[Any]]
+#: Sees every message as it is sent, and the input of every flow as it starts, with the flow's id.
+Observer = Callable[[str, Any], None]
+RuntimeFactory = Callable[[TaskGroup, Mapping[str, FlowFunction], StepRunner, Observer], Runtime]
 
 
 def op_key(flow_id: str, name: str, ordinal: int) -> str:
@@ -109,14 +118,14 @@ class InProcessRuntime:
         tasks: TaskGroup,
         kinds: Mapping[str, FlowFunction],
         run_step: StepRunner,
-        observe: Callable[[str, Any], None] = lambda _flow, _message: None,
+        observe: Observer = lambda _flow, _message: None,
     ) -> None:
         self._tasks = tasks
         self._kinds = kinds
         self._run_step = run_step
         self._observe = observe
         self._flows: dict[str, _Running] = {}
-        self._log = structlog.get_logger("confkit")
+        self._log = logger()
 
     async def start(self, kind: str, flow_id: str, args: Any) -> Handle:
         """Start a flow; starting one that exists gives the one that exists."""

@@ -66,6 +66,14 @@ class ModuleSpec:
         """
         raise NotImplementedError
 
+    @hookspec(firstresult=True)
+    def confkit_capabilities(self) -> Capabilities:
+        """What the provider can do with its default settings, for those who look before they have an account.
+
+        Optional; without it nothing is known of the provider before its settings are there.
+        """
+        raise NotImplementedError
+
     @hookspec
     def confkit_add_commands(self, app: Any) -> None:
         """Add subcommands to the command line; ``app`` is a ``typer.Typer``."""
@@ -202,7 +210,16 @@ class ProviderSpec:
     async def aclose(self) -> None:
         """Release connections. Called once, last."""
 
-    # Observers: any plugin may have these; they are called in turn and must not block.
+    # Observers: any plugin may have these; they are called in turn and must not block. One that raises is logged
+    # and changes nothing.
+
+    @hookspec
+    def meeting_started(self, meeting: str) -> None:
+        """A meeting with this id passed the policy; its first step is next."""
+
+    @hookspec
+    def meeting_ended(self, meeting: str, reason: str) -> None:
+        """A meeting is over and undone; ``reason`` is the value of an ``EndReason``."""
 
     @hookspec
     def step_started(self, step: StepRecord) -> None:

@@ -2,6 +2,11 @@
 
 Duplicates are dropped by the event's id. An event that arrives before the HTTP reply that names its call is parked
 and delivered when the reply has come.
+
+What an event is about is told by the ids in it, as the provider's own replies have bound them; its address
+(``Event.flow``) decides where it names nothing that is bound: a conference that has no reply yet. A call is never
+taken on its address alone, because a lost request may have left a second call behind that was given the same one.
+An address counts for its own meeting only: an event that names what belongs to another is dropped.
 """
 
 from __future__ import annotations
@@ -19,13 +24,17 @@ from confkit.events import (
     CallRinging,
     ConferenceEnded,
     Event,
+    IncomingCall,
     MemberJoined,
     MemberLeft,
     call_of,
     conference_of,
 )
+from confkit.log import logger
 from confkit.models import CallState, ConferenceState, EndCause, MemberState, Snapshot
 
+#: The flow of calls that come in, before they belong to a meeting.
+INCOMING = "incoming"
 #: How many event ids are remembered, to know duplicates by.
 MEMORY = 20_000
 #: How many events may wait for the reply that names their call, and for how long.
@@ -66,7 +75,7 @@ class Intake:
         waiting, self._parked = self._parked, deque(maxlen=PARKED)
         now = self._clock.now()
         for parked in waiting:
-            if parked.until > now and not self._hand_over(parked.event):
+            if parked.until > now and not self._hand_over_quietly(parked.event):
                 self._parked.append(parked)
 
     def release(self, flow: str) -> None:
@@ -76,33 +85,71 @@ class Intake:
         }
 
     def accept(self, event: Event) -> bool:
-        """Take an event in; ``False`` when it is a duplicate."""
+        """Take an event in; ``False`` when it is a duplicate.
+
+        Raises:
+            Exception: what the delivery raised; the event is forgotten then, so that it counts when it comes again.
+        """
         if event.id in self._seen:
             return False
-        self._seen[event.id] = None
-        if len(self._seen) > MEMORY:
-            self._seen.popitem(last=False)
-        if not self._hand_over(event):
-            self._parked.append(_Parked(event, self._clock.now() + PARKING_TIME))
+        self._remember(event)
+        try:
+            handed_over = self._hand_over(event)
+        except BaseException:
+            del self._seen[event.id]
+            raise
+        if not handed_over:
+            self._park(event)
+        return True
+
+    def accept_quietly(self, event: Event) -> bool:
+        """``accept``, for what will not come again: what the delivery raises is logged."""
+        if event.id in self._seen:
+            return False
+        self._remember(event)
+        if not self._hand_over_quietly(event):
+            self._park(event)
         return True
 
     def owner(self, event: Event) -> str | None:
         """The flow that an event is about, if it is known."""
-        for kind, id_ in (
-            ("call", call_of(event)),
-            ("bridge", getattr(event, "bridge_id", None)),
-            ("conference", conference_of(event)),
-        ):
+        if isinstance(event, IncomingCall):
+            return INCOMING
+        if (call_id := call_of(event)) is not None:
+            # An event about a call is the call's even when it names the conference too.
+            return self._owners.get(f"call {call_id}")
+        for kind, id_ in (("bridge", getattr(event, "bridge_id", None)), ("conference", conference_of(event))):
             if id_ is not None:
-                # An event about a call is the call's even when it names the conference too.
                 return self._owners.get(f"{kind} {id_}") or event.flow
         return event.flow
+
+    def _remember(self, event: Event) -> None:
+        self._seen[event.id] = None
+        if len(self._seen) > MEMORY:
+            self._seen.popitem(last=False)
+
+    def _park(self, event: Event) -> None:
+        self._parked.append(_Parked(event, self._clock.now() + PARKING_TIME))
 
     def _hand_over(self, event: Event) -> bool:
         if (flow := self.owner(event)) is None:
             return False
+        if event.flow is not None and _meeting(event.flow) != _meeting(flow):
+            logger().warning("event_misdirected", type=type(event).__name__, sent_to=event.flow, about=flow)
+            return True
         self._deliver(flow, event)
         return True
+
+    def _hand_over_quietly(self, event: Event) -> bool:
+        try:
+            return self._hand_over(event)
+        except Exception:
+            logger().exception("observer_failed", type=type(event).__name__, flow=self.owner(event))
+            return True
+
+
+def _meeting(flow: str) -> str:
+    return flow.partition("/")[0]
 
 
 def events_in(snapshot: Snapshot) -> Iterable[Event]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import secrets
 from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -129,7 +128,7 @@ class Meeting:
     """
 
     def __init__(self, engine: Engine, wishes: Wishes) -> None:
-        self.id = f"m-{secrets.token_hex(8)}"
+        self.id = f"m-{engine.new_id()}"
         self._engine = engine
         self._wishes = wishes
         self._plan: Plan | None = None
@@ -406,16 +405,9 @@ class Meeting:
         self._notify()
 
     @property
-    def has_calls(self) -> bool:
-        """Whether anybody has been dialled and is not gone yet, so that there is something to poll."""
-        return any(
-            person.call_id is not None and person.state is not ParticipantState.ENDED for person in self.participants
-        )
-
-    @property
-    def settled(self) -> bool:
-        """Whether nobody is being rung or is on the way in."""
-        return all(person.state in (ParticipantState.JOINED, ParticipantState.ENDED) for person in self.participants)
+    def roster(self) -> Roster:
+        """The facts behind the participants."""
+        return self._roster
 
     def call_of(self, person: Participant) -> Call:
         """A participant's call, as far as it must be known to ask the provider about it."""

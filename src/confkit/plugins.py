@@ -8,6 +8,7 @@ from typing import Any
 
 import pluggy
 
+from confkit.capabilities import Capabilities
 from confkit.errors import PluginError, ProviderNotFound
 from confkit.hookspecs import PROJECT, REQUIRED, ModuleSpec, ProviderSpec
 from confkit.settings import Settings
@@ -87,6 +88,20 @@ def open_provider(
     if lacking:
         raise PluginError(f"the provider {name!r} does not implement {', '.join(lacking)}")
     return name, manager
+
+
+def default_capabilities(name: str) -> Capabilities | None:
+    """What a provider can do with its default settings; ``None`` where its plugin does not say.
+
+    Raises:
+        ProviderNotFound: lists what is installed.
+        PluginError: the plugin does not load or does not fit the contract.
+    """
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(ModuleSpec)
+    register(manager, load_module(name), name)
+    capabilities: Capabilities | None = manager.hook.confkit_capabilities()
+    return capabilities
 
 
 def register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:

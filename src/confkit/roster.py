@@ -106,6 +106,17 @@ class Facts:
             return ParticipantState.RINGING
         return ParticipantState.DIALLING if self.dialled_at else ParticipantState.WAITING
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the leg has ended, or its call has."""
+        return self.ended is not None or self.outcome is not None
+
+    @property
+    def is_in(self) -> bool:
+        """Whether the call is answered and joined, and has not left."""
+        gone = {member for member, _ in self.left}
+        return self.answered_at is not None and any(member not in gone for member, _ in self.joined)
+
     def _outcome(self, here: bool) -> Outcome | None:
         if self.outcome:
             return Outcome(self.outcome[1])
@@ -183,6 +194,16 @@ class Roster:
         merged = known.merge(facts)
         self.legs[leg] = (party, merged)
         return merged != known
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody is being rung or is on the way in."""
+        return all(facts.is_in or facts.is_over for _, facts in self.legs.values())
+
+    @property
+    def calls(self) -> int:
+        """How many calls are up, or may be."""
+        return sum(facts.call_id is not None and not facts.is_over for _, facts in self.legs.values())
 
     def participants(self) -> tuple[Participant, ...]:
         """Everybody, in the order of invitation."""

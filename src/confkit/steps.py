@@ -21,7 +21,6 @@ from typing import Any
 
 import anyio
 import pluggy
-import structlog
 from attrs import define, evolve, field, frozen
 
 from confkit.addresses import masked
@@ -36,6 +35,7 @@ from confkit.errors import (
     Unsupported,
     Withdrawn,
 )
+from confkit.log import logger
 from confkit.models import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Membership, Op, Party
 from confkit.pacing import Pacer, Priority
 from confkit.plugins import implements
@@ -137,7 +137,7 @@ class Steps:
         self._timeout = request_timeout
         self._show = (lambda number: number) if show_numbers else masked
         self.traces: dict[str, Trace] = {}
-        self._log = structlog.get_logger("confkit")
+        self._log = logger()
 
     def label(self, party: Party) -> str:
         """How a party is called in the trace and in the log."""
@@ -362,11 +362,18 @@ class Steps:
         del values["started_at"]
         if record.outcome is StepOutcome.STARTED:
             self._log.debug("step", phase="start", **values)
-            self.hook.step_started(step=record)
+            self._tell(self.hook.step_started, record)
         else:
             good = record.outcome in (StepOutcome.DONE, StepOutcome.ADOPTED)
             (self._log.info if good else self._log.warning)("step", phase="end", **values)
-            self.hook.step_finished(step=record)
+            self._tell(self.hook.step_finished, record)
+
+    def _tell(self, observers: pluggy.HookCaller, record: StepRecord) -> None:
+        """An observer that fails must not change what happens to people."""
+        try:
+            observers(step=record)
+        except Exception:
+            self._log.exception("observer_failed", hook=observers.name)
 
 
 @define

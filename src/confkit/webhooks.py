@@ -1,0 +1,256 @@
+"""The webhook receiver: what a provider reports over HTTP, verified, parsed, and handed to the meeting it is about.
+
+Every callback URL holds an unguessable token for its meeting, which the receiver recomputes instead of storing. That
+is all that a platform without signatures can offer, with basic authentication beside it; a platform that signs its
+requests has its signatures checked by the provider's ``receive`` hook.
+
+    {public_url}/{token}/{meeting id}            the conference's events
+    {public_url}/{token}/{meeting id}/{leg}      those of one party's call
+    {public_url}/{token}/incoming                calls to the application's numbers
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from attrs import evolve
+
+from confkit.engine import Engine
+from confkit.errors import SettingsError, WebhookRejected
+from confkit.events import Event, Received, WebhookReply, WebhookRequest
+from confkit.intake import INCOMING
+from confkit.log import logger
+
+#: The longest body that is read, in bytes: a telephone event has less than a hundredth of it.
+LARGEST_BODY: Final = 64 * 1024
+#: The most query parameters that are read of a GET delivery.
+MOST_PARAMETERS: Final = 200
+
+#: Only the end of the path counts, so the receiver may be mounted anywhere, and a proxy may strip what it likes.
+_TAIL = re.compile(rf"/([\w-]{{22}})/({INCOMING}|m-[\w.~-]{{1,64}})(/leg-[0-9]{{1,6}})?/?\Z", re.ASCII)
+_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
+    401: {"www-authenticate": 'Basic realm="confkit"'},
+    405: {"allow": "GET, POST"},
+    413: {"connection": "close"},
+}
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Addresses:
+    """The callback URLs of one client: made for the provider, and recognised when it calls.
+
+    Args:
+        public_url: where the receiver is mounted, as the provider reaches it.
+        user: for basic authentication, together with ``password``.
+
+    Raises:
+        SettingsError: the URL cannot be called, or one of the credentials is missing.
+    """
+
+    def __init__(self, public_url: str, *, user: str | None = None, password: str | None = None) -> None:
+        if problems := _problems_with(public_url, user, password):
+            raise SettingsError("confkit", problems)
+        self.public_url = public_url.rstrip("/")
+        parts = urlsplit(self.public_url)
+        login = f"{quote(user, safe='')}:{quote(password or '', safe='')}@" if user else ""
+        self._start = f"{parts.scheme}://{login}{parts.netloc}{parts.path}"
+        self._basic = base64.b64encode(f"{user}:{password}".encode()) if user else None
+        # New for every client: a URL from an earlier run, perhaps out of a log, opens nothing.
+        self._key = secrets.token_bytes(32)
+
+    def __repr__(self) -> str:
+        return f"Addresses({self.public_url!r})"
+
+    def below(self, root: str) -> str:
+        """The URL, ending in ``/``, to which the id of a meeting or of its leg is appended."""
+        return f"{self._start}/{self._token(root)}/"
+
+    def tail_of(self, path: str) -> tuple[str, str] | None:
+        """The part of a path that is ours, and the id in it; ``None`` for a path that we did not make.
+
+        Takes as long for a wrong token as for a path that is none of ours.
+        """
+        found = _TAIL.search(path)
+        token, root, leg = found.groups(default="") if found else ("", "", "")
+        genuine = hmac.compare_digest(token, self._token(root))
+        return (f"/{token}/{root}{leg}", root + leg) if found and genuine else None
+
+    def lets_in(self, authorization: str) -> bool:
+        """Whether an ``Authorization`` header holds the credentials (RFC 7617); always, where there are none."""
+        if self._basic is None:
+            return True
+        scheme, _, given = authorization.strip().partition(" ")
+        right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._basic)
+        return right and scheme.lower() == "basic"
+
+    def _token(self, root: str) -> str:
+        # 128 bits of HMAC-SHA256: RFC 2104 section 5 allows half of the digest.
+        digest = hmac.digest(self._key, root.encode(), hashlib.sha256)[:16]
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+class Receiver:
+    """The receiver of one client, and an ASGI application; serve it in the event loop that the client lives in.
+
+    Args:
+        addresses: ``None`` where no URL was given out, so that nothing is let in.
+        engine: gives what runs under the client, or ``None`` while it is not open.
+    """
+
+    def __init__(self, addresses: Addresses | None, engine: Callable[[], Engine | None]) -> None:
+        self._addresses = addresses
+        self._engine = engine
+
+    async def receive(self, request: WebhookRequest) -> WebhookReply:
+        """Verify a request, parse it, and hand its events on.
+
+        Returns:
+            What to answer: 2xx, as the provider likes it; 4xx when it was refused or cannot be read, and nothing
+            has changed; 500 when an observer of the application failed, so that the platform sends it again; 503
+            while the client is not open.
+        """
+        try:
+            genuine, flow = self._verified(request)
+            if len(request.body) > LARGEST_BODY:
+                raise _too_large()
+            if (engine := self._engine()) is None:
+                return WebhookReply(status=503)
+            received = await _parsed(engine, genuine)
+        except WebhookRejected as rejected:
+            return _refused(rejected)
+        # Events of a number's URL belong to no meeting by their address: the call that they name decides.
+        address = None if flow == INCOMING else flow
+        taken = [_taken_in(engine, evolve(event, flow=address)) for event in received.events]
+        return received.reply if all(taken) else WebhookReply(status=500)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request (ASGI 3)."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+            return
+        if scope["type"] != "http":
+            raise RuntimeError("confkit's receiver speaks HTTP; mount it in an application that does the rest")
+        try:
+            request = _request(scope)
+            self._verified(request)  # before the body is read: a stranger's is not
+            body = await _body(receive)
+        except WebhookRejected as rejected:
+            reply = _refused(rejected)
+        else:
+            if body is None:
+                return
+            reply = await self.receive(evolve(request, body=body))
+        headers = {"content-length": str(len(reply.body)), **reply.headers}
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    def _verified(self, request: WebhookRequest) -> tuple[WebhookRequest, str]:
+        """The request as the provider is to see it, and the id that its path is for."""
+        tail = self._addresses.tail_of(request.path) if self._addresses is not None else None
+        if self._addresses is None or tail is None:
+            raise WebhookRejected("no callback has this path and token", status=404)
+        if not self._addresses.lets_in(request.headers.get("authorization", "")):
+            raise WebhookRejected("basic authentication failed", status=401)
+        if request.method not in ("GET", "POST"):
+            raise WebhookRejected("a callback is a GET or a POST", status=405)
+        path, flow = tail
+        _, mark, query = request.url.partition("?")
+        return evolve(request, path=path, url=f"{self._addresses.public_url}{path}{mark}{query}"), flow
+
+
+async def _parsed(engine: Engine, request: WebhookRequest) -> Received:
+    """What the provider reads in a request."""
+    if "receive" not in engine.steps.implemented:
+        raise WebhookRejected(f"{engine.steps.provider} has no webhooks", status=404)
+    try:
+        received: Received = await engine.steps.hook.receive(request=request)
+    except WebhookRejected:
+        raise
+    except Exception as error:
+        # Reading has no side effects, so this request would fail for ever: it must not be sent again and again.
+        logger().exception("webhook_unreadable", provider=engine.steps.provider)
+        raise WebhookRejected("the plugin could not read it", status=400) from error
+    return received
+
+
+def _taken_in(engine: Engine, event: Event) -> bool:
+    """Hand on one event; the others of its request are not held up by one that fails."""
+    try:
+        engine.intake.accept(event)
+    except Exception:
+        logger().exception("webhook_observer_failed", flow=event.flow, type=type(event).__name__)
+        return False
+    return True
+
+
+def _refused(rejected: WebhookRejected) -> WebhookReply:
+    status = rejected.status if 400 <= rejected.status < 500 else 400
+    logger().warning("webhook_rejected", status=status, reason=str(rejected))
+    return WebhookReply(status=status, headers=_HEADERS.get(status, {}))
+
+
+def _too_large() -> WebhookRejected:
+    return WebhookRejected(f"the body is longer than {LARGEST_BODY} bytes", status=413)
+
+
+def _request(scope: Scope) -> WebhookRequest:
+    """A request without its body."""
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    query = scope.get("query_string", b"").decode("latin-1")
+    try:
+        parameters = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS))
+    except ValueError as error:
+        raise WebhookRejected("too many query parameters", status=400) from error
+    return WebhookRequest(
+        method=scope["method"].upper(),
+        path=scope["path"],
+        headers=headers,
+        query=parameters,
+        url=f"?{query}" if query else "",
+    )
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The body, at most ``LARGEST_BODY`` of it; ``None`` when the caller has hung up."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > LARGEST_BODY:
+            raise _too_large()
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _problems_with(public_url: str, user: str | None, password: str | None) -> list[str]:
+    problems = []
+    try:
+        parts = urlsplit(public_url)
+        callable_ = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        callable_ = False
+    if not callable_:
+        problems.append("public_url is where the provider reaches the receiver: https://host/path")
+    elif parts.query or parts.fragment or "@" in parts.netloc:
+        problems.append("public_url has no query or fragment, and its credentials go into webhook_user= and webhook_password=")
+    if (user is None) != (password is None):
+        problems.append("webhook_user and webhook_password go together")
+    if user is not None and (not user or ":" in user):
+        problems.append("webhook_user is not empty and has no colon (RFC 7617)")
+    return problems
