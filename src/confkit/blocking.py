@@ -6,7 +6,7 @@ There is no second copy of anything: each method runs the asynchronous one in th
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
@@ -17,7 +17,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from confkit.capabilities import Capabilities
 from confkit.client import AsyncClient
 from confkit.errors import ConfkitError
-from confkit.events import Event
+from confkit.events import Event, IncomingCall
 from confkit.meeting import Meeting, MeetingState, Who
 from confkit.models import Bridge, Conference, Participant, Party
 from confkit.policy import Mode, Policy
@@ -25,6 +25,7 @@ from confkit.trace import Trace
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class _Blocking(Generic[P, R]):
@@ -40,6 +41,19 @@ class _Blocking(Generic[P, R]):
             return owner._run(self._method, *args, **kwargs)
 
         return cast("Callable[P, R]", call)
+
+
+def _iterate(portal: BlockingPortal, start: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
+    """An asynchronous iterator of the other thread, as one of this."""
+    items = portal.call(start)
+    try:
+        while True:
+            try:
+                yield portal.call(items.__anext__)
+            except StopAsyncIteration:
+                return
+    finally:
+        portal.call(items.aclose)
 
 
 class _Wrapper:
@@ -83,6 +97,7 @@ class BlockingMeeting(_Wrapper):
     end = _Blocking(Meeting.end)
     wait_until_ended = _Blocking(Meeting.wait_until_ended)
     add = _Blocking(Meeting.add)
+    admit = _Blocking(Meeting.admit)
     remove = _Blocking(Meeting.remove)
     mute = _Blocking(Meeting.mute)
     unmute = _Blocking(Meeting.unmute)
@@ -98,15 +113,7 @@ class BlockingMeeting(_Wrapper):
 
     def events(self) -> Iterator[Event]:
         """What happens from now on, until the meeting is over."""
-        events = self._portal.call(self._wrapped.events)
-        try:
-            while True:
-                try:
-                    yield self._portal.call(events.__anext__)
-                except StopAsyncIteration:
-                    return
-        finally:
-            self._portal.call(events.aclose)
+        return _iterate(self._portal, self._wrapped.events)
 
     @property
     def id(self) -> str:
@@ -171,6 +178,9 @@ class Client(_Wrapper):
         plugins: Sequence[object] = (),
         request_timeout: timedelta = timedelta(seconds=10),
         show_numbers: bool = False,
+        public_url: str | None = None,
+        webhook_user: str | None = None,
+        webhook_password: str | None = None,
         **settings: Any,
     ) -> None:
         self._wrapped: AsyncClient = AsyncClient(
@@ -180,6 +190,9 @@ class Client(_Wrapper):
             plugins=plugins,
             request_timeout=request_timeout,
             show_numbers=show_numbers,
+            public_url=public_url,
+            webhook_user=webhook_user,
+            webhook_password=webhook_password,
             **settings,
         )
         self._threads: AbstractContextManager[BlockingPortal] | None = None
@@ -242,6 +255,7 @@ class Client(_Wrapper):
     update_conference = _Blocking(AsyncClient.update_conference)
     end_conference = _Blocking(AsyncClient.end_conference)
     hang_up = _Blocking(AsyncClient.hang_up)
+    reject_call = _Blocking(AsyncClient.reject_call)
     create_bridge = _Blocking(AsyncClient.create_bridge)
     end_bridge = _Blocking(AsyncClient.end_bridge)
     play = _Blocking(AsyncClient.play)
@@ -251,6 +265,16 @@ class Client(_Wrapper):
     send_digits = _Blocking(AsyncClient.send_digits)
     transfer = _Blocking(AsyncClient.transfer)
     fetch = _Blocking(AsyncClient.fetch)
+    receive = _Blocking(AsyncClient.receive)
+
+    def incoming(self) -> Iterator[IncomingCall]:
+        """Calls that come in, until the client closes; see :meth:`confkit.AsyncClient.incoming`."""
+        return _iterate(self._portal, self._wrapped.incoming)
+
+    @property
+    def incoming_url(self) -> str:
+        """The callback URL for the provider's numbers. A secret."""
+        return self._wrapped.incoming_url
 
     @property
     def provider(self) -> Any:

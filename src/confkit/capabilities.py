@@ -57,7 +57,8 @@ class RateClass:
         name: such as ``calls``; unique within a provider.
         limit: how many requests.
         per: in which sliding span of time.
-        costs: the operations that count against it, each with its number of requests on the wire.
+        costs: the operations that count against it, each with its number of requests on the wire. Where that depends
+            on what an operation is about, the key names it: ``play:member``, ``fetch:call``, ``find:create_call``.
         scope: ``account``, or ``number`` for a limit that each caller ID has for itself.
     """
 
@@ -85,6 +86,7 @@ class Capabilities:
         voices: names of voices by locale; empty where the provider does not publish them.
         record: of ``conference``, ``call``, ``bridge``, ``pause``.
         end_hangs_up: whether ending a conference hangs up its calls.
+        admits: of ``conference``, ``bridge``: into what a call that came in can be answered.
         moves_calls: whether an answered call can be moved from a bridge into a conference.
         finds: the operations whose lost requests ``find`` can look up.
         idempotency_window: how long a key is remembered; ``None`` for as long as the resource exists.
@@ -101,6 +103,7 @@ class Capabilities:
     voices: Mapping[str, frozenset[str]] = field(factory=dict)
     record: frozenset[str] = frozenset()
     end_hangs_up: bool = False
+    admits: frozenset[str] = frozenset()
     moves_calls: bool = False
     events: frozenset[EventSource] = frozenset()
     idempotency: Idempotency = Idempotency.NONE
@@ -121,6 +124,7 @@ class Capabilities:
             "max text": self.max_text,
             "record": sorted(self.record),
             "ending hangs up": self.end_hangs_up,
+            "admits callers": sorted(self.admits),
             "moves calls": self.moves_calls,
             "events": sorted(source.value for source in self.events),
             "idempotency": self.idempotency.value,

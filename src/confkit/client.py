@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -14,13 +14,16 @@ from anyio.abc import TaskGroup
 
 from confkit.capabilities import Capabilities
 from confkit.engine import Engine
-from confkit.errors import ConfkitError
+from confkit.errors import ConfkitError, SettingsError
+from confkit.events import IncomingCall, WebhookReply, WebhookRequest
+from confkit.intake import INCOMING
 from confkit.meeting import Meeting, Wishes, parties_of
 from confkit.models import Party
 from confkit.operations import Operations
 from confkit.plugins import open_provider
 from confkit.policy import Policy
 from confkit.steps import Steps
+from confkit.webhooks import Addresses, Receiver
 
 
 class AsyncClient(Operations):
@@ -33,6 +36,9 @@ class AsyncClient(Operations):
         plugins: wrappers and observers to register beside the provider.
         request_timeout: how long one request may take; it never cuts off ringing.
         show_numbers: write whole numbers into the trace and the log instead of masked ones.
+        public_url: where the provider reaches ``webhooks``, such as ``https://app.example.com/confkit``; without it,
+            polling serves.
+        webhook_user: for basic authentication of the provider, together with ``webhook_password``.
         settings: the provider's own; its page lists them with their environment names.
 
     Raises:
@@ -50,6 +56,9 @@ class AsyncClient(Operations):
         plugins: Sequence[object] = (),
         request_timeout: timedelta = timedelta(seconds=10),
         show_numbers: bool = False,
+        public_url: str | None = None,
+        webhook_user: str | None = None,
+        webhook_password: str | None = None,
         **settings: Any,
     ) -> None:
         self._name, self._manager = open_provider(provider, settings, plugins=plugins)
@@ -60,6 +69,12 @@ class AsyncClient(Operations):
         self._show_numbers = show_numbers
         self._tasks: TaskGroup | None = None
         self._engine: Engine | None = None
+        self._addresses: Addresses | None = None
+        if public_url is not None:
+            self._addresses = Addresses(public_url, user=webhook_user, password=webhook_password)
+        elif webhook_user is not None or webhook_password is not None:
+            raise SettingsError("confkit", ["webhook_user and webhook_password are for a public_url"])
+        self._receiver = Receiver(self._addresses, lambda: self._engine)
 
     @property
     def provider(self) -> Any:
@@ -112,6 +127,45 @@ class AsyncClient(Operations):
             ),
         )
 
+    # --- what the provider reports, and who calls in
+
+    @property
+    def webhooks(self) -> Receiver:
+        """The webhook receiver, an ASGI application: mount it where ``public_url`` leads.
+
+        It may be mounted before the client is open, and must be served in the event loop that the client lives in.
+        """
+        return self._receiver
+
+    async def receive(self, request: WebhookRequest) -> WebhookReply:
+        """Take in one webhook request, for frameworks that are not ASGI; see :meth:`Receiver.receive`.
+
+        Args:
+            request: its body need not be read further than ``confkit.webhooks.LARGEST_BODY`` plus one byte.
+        """
+        return await self._receiver.receive(request)
+
+    @property
+    def incoming_url(self) -> str:
+        """The callback URL for the provider's numbers, so that calls to them arrive here. A secret.
+
+        Raises:
+            ConfkitError: the client has no ``public_url``.
+        """
+        if self._addresses is None:
+            raise ConfkitError("calls can come in where public_url= says how the provider reaches this application")
+        return self._addresses.below(INCOMING) + INCOMING
+
+    async def incoming(self) -> AsyncGenerator[IncomingCall, None]:
+        """Calls that come in, until the client closes; each is given to one consumer.
+
+        Take it with ``meeting.admit(call)`` or refuse it with ``client.reject_call(call)``. 100 wait while nobody
+        consumes; more are left to ring.
+        """
+        with self._running.callers.clone() as callers:
+            async for call in callers:
+                yield call
+
     async def __aenter__(self) -> Self:
         if self._engine is not None:
             raise ConfkitError("this client is open already")
@@ -128,6 +182,7 @@ class AsyncClient(Operations):
             policy=self._policy,
             request_timeout=self._request_timeout,
             show_numbers=self._show_numbers,
+            callback_url=self._addresses.below if self._addresses is not None else None,
         )
 
     async def __aexit__(

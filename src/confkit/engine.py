@@ -15,7 +15,7 @@ from attrs import evolve
 from confkit.capabilities import EventSource, Joining
 from confkit.clock import Clock
 from confkit.errors import ProviderError
-from confkit.events import Event
+from confkit.events import Event, IncomingCall
 from confkit.flows import InProcessRuntime, Runtime, RuntimeFactory, op_key
 from confkit.intake import Intake
 from confkit.log import logger
@@ -35,6 +35,12 @@ FIRST_POLL = 0.03
 STEADY_POLL = 2.0
 #: Every so many of those looks asks for the members too: who leaves a conference need not hang up.
 MEMBERS_EVERY = 5
+#: Where webhooks tell what happens, polling only heals what they lost: how often a meeting is looked at while
+#: somebody is on the way in, and while nobody is, in seconds.
+SAFETY_POLL = 10.0
+STEADY_SAFETY_POLL = 30.0
+#: How many calls may wait for the application to take them.
+CALLERS = 100
 #: The pause before a broken stream is opened again, in seconds.
 REOPEN = 1.0
 
@@ -51,6 +57,10 @@ class Engine:
         clock: what the instants of traces and reports are read from.
         new_id: makes the meetings' ids, and through them the keys of all intents.
         runtime: makes what the flows run on.
+        callback_url: makes the URL below which events of a meeting are to be reported.
+
+    Attributes:
+        callers: calls that have come in, for the application to take.
     """
 
     def __init__(
@@ -65,6 +75,7 @@ class Engine:
         clock: Clock | None = None,
         new_id: Callable[[], str] = random_id,
         runtime: RuntimeFactory = InProcessRuntime,
+        callback_url: Callable[[str], str] | None = None,
     ) -> None:
         self.policy = policy
         self.clock = clock or Clock()
@@ -79,6 +90,10 @@ class Engine:
         self.intake = Intake(self.clock, self._deliver)
         self.runtime: Runtime = runtime(tasks, FLOWS, self._run_step, self._observe)
         self.meetings: dict[str, Meeting] = {}
+        self._ring, self.callers = anyio.create_memory_object_stream[IncomingCall](CALLERS)
+        self._callback_url = callback_url
+        #: What the meeting has been told and an observer, which failed, has not.
+        self._unobserved: set[tuple[str, str]] = set()
         self._hook = manager.hook
         self._tasks = tasks
         self._log = logger()
@@ -93,7 +108,8 @@ class Engine:
         await self.runtime.start("meeting", meeting.id, brief)
         self._tasks.start_soon(self._look_after, meeting, name=f"confkit {meeting.id} result")
         if EventSource.STREAM not in self.steps.capabilities.events:
-            self._tasks.start_soon(self._poll, meeting, name=f"confkit {meeting.id} poll")
+            poll = self._poll if self.callbacks(meeting.id) is None else self._heal
+            self._tasks.start_soon(poll, meeting, name=f"confkit {meeting.id} poll")
 
     async def aclose(self) -> None:
         """End all meetings, stop all flows, release the provider."""
@@ -101,12 +117,15 @@ class Engine:
             for meeting in list(self.meetings.values()):
                 endings.start_soon(meeting.finish)
         await self.runtime.aclose()
+        self._ring.close()
+        self.callers.close()
         if self._hook.aclose.get_hookimpls():
             await self._hook.aclose()
 
     def callbacks(self, meeting: str) -> str | None:
         """The URL below which the provider is to report the meeting's events; ``None`` where nobody listens."""
-        return None
+        able = EventSource.WEBHOOK in self.steps.capabilities.events and "receive" in self.steps.implemented
+        return self._callback_url(meeting) if self._callback_url is not None and able else None
 
     def adopt(self, meeting: Meeting, conference_id: str) -> None:
         """The platform has told the id of a conference that it made of itself."""
@@ -136,6 +155,7 @@ class Engine:
             del self.meetings[meeting.id]
             del self.steps.traces[meeting.id]
             self.intake.release(meeting.id)
+            self._unobserved = {key for key in self._unobserved if key[0] != meeting.id}
             self.runtime.forget(meeting.id)
 
     def tell(self, hook: str, **facts: Any) -> None:
@@ -187,13 +207,29 @@ class Engine:
     # --- facts
 
     def _deliver(self, flow: str, event: Event) -> None:
-        """Hand an event to the meeting that it is about, and to the flow that acts on it."""
+        """Hand an event to the meeting that it is about, to the flow that acts on it, and last to observers.
+
+        Raises:
+            Exception: an observer's. The event may be delivered again then, and goes to the observers alone.
+        """
+        if isinstance(event, IncomingCall):
+            self._announce(event)
+            return
         meeting_id = flow.partition("/")[0]
         if (meeting := self.meetings.get(meeting_id)) is None:
             return
-        meeting.happened(flow, event)
-        self._hook.meeting_event(meeting=meeting_id, event=event)
-        self.runtime.post(flow, Happened(event=event), key=event.id)
+        if (key := (meeting_id, event.id)) not in self._unobserved:
+            meeting.happened(flow, event)
+            self.runtime.post(flow, Happened(event=event), key=event.id)
+            self._unobserved.add(key)
+        self.tell("meeting_event", meeting=meeting_id, event=event)
+        self._unobserved.discard(key)
+
+    def _announce(self, event: IncomingCall) -> None:
+        try:
+            self._ring.send_nowait(event)
+        except anyio.WouldBlock:
+            self._log.warning("incoming_call_missed", call=event.call_id, waiting=CALLERS)
 
     async def _stream(self) -> None:
         """Take in the provider's stream; when it breaks, open it again and fetch what may have been missed."""
@@ -201,9 +237,11 @@ class Engine:
             events = self._hook.events()
             try:
                 async for event in events:
-                    self.intake.accept(event)
-            except ProviderError as error:
-                self._log.warning("event_stream_broken", provider=self.steps.provider, error=str(error))
+                    self.intake.accept_quietly(event)
+            except Exception as error:
+                # Also what no plugin should raise: the meetings go on, and are looked at below.
+                message = str(error) if isinstance(error, ProviderError) else type(error).__name__
+                self._log.warning("event_stream_broken", provider=self.steps.provider, error=message)
             finally:
                 if isinstance(events, AsyncGenerator):
                     with anyio.CancelScope(shield=True):
@@ -230,6 +268,20 @@ class Engine:
             looks += 1
             await self._look(meeting, members=settled and looks % MEMBERS_EVERY == 0)
 
+    async def _heal(self, meeting: Meeting) -> None:
+        """Look at a meeting's calls now and then, in case a webhook was lost."""
+        looked = anyio.current_time()
+        while meeting.id in self.meetings:
+            settled = meeting.roster.settled
+            due = looked + (STEADY_SAFETY_POLL if settled else SAFETY_POLL)
+            with anyio.CancelScope(deadline=due):
+                while meeting.roster.settled is settled and meeting.id in self.meetings:
+                    await meeting.changed()
+                continue
+            looked = anyio.current_time()
+            if meeting.roster.calls:
+                await self._look(meeting, members=settled)
+
     async def _look(self, meeting: Meeting, *, members: bool) -> None:
         """Ask the provider once for all legs where it can tell them at once."""
         room = meeting.conference if meeting.conference is not None else meeting.bridge
@@ -244,6 +296,10 @@ class Engine:
                 meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=room))
             else:
                 calls = await self.steps.read("list_calls", meeting=meeting.id, into=room)
+                for call in calls:
+                    if meeting.lacks_the_cause_of(call):
+                        # A list may not say why nobody answered (Bandwidth's does not); the call itself may.
+                        meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=call))
                 meeting.take_in(Snapshot(calls=calls))
         except ProviderError as error:
             self._log.warning("poll_failed", meeting=meeting.id, provider=error.provider, error=str(error))

@@ -28,6 +28,7 @@ from confkit.events import (
     CallRinging,
     ConferenceEnded,
     Event,
+    IncomingCall,
     MemberJoined,
     MemberLeft,
     call_of,
@@ -59,6 +60,7 @@ from confkit.models import (
     STOP,
     Bridge,
     Call,
+    CallState,
     Conference,
     ConferencePatch,
     Media,
@@ -69,7 +71,7 @@ from confkit.models import (
     RecordAction,
     Snapshot,
 )
-from confkit.operations import refuse_media, refuse_patch, refuse_recording
+from confkit.operations import incoming_call, refuse_media, refuse_patch, refuse_recording
 from confkit.policy import Mode, Plan, plan
 from confkit.roster import Roster, facts_in_event, facts_in_report
 from confkit.trace import Trace
@@ -279,6 +281,19 @@ class Meeting:
         """
         return await self._add(party if isinstance(party, Party) else Party(party), None)
 
+    async def admit(self, call: IncomingCall) -> Participant:
+        """Answer somebody who has called in, and bring them into the meeting.
+
+        Raises:
+            Unsupported: the provider cannot bring a call that came in into a conference, or into a bridge.
+            PolicyError: the meeting is full, or the caller is in it already, or withholds its number.
+            MeetingEnded: the meeting is over.
+        """
+        self._require("answer_call")
+        if (room := self._room_kind()) not in self._engine.steps.capabilities.admits:
+            raise Unsupported(f"admit: {room}", provider=call.provider, operation="answer_call")
+        return await self._add(Party(call.caller), incoming_call(call))
+
     async def remove(self, who: Who) -> None:
         """Take a party out and hang up; who has left already stays left."""
         participant = self.participant(who)
@@ -409,6 +424,13 @@ class Meeting:
         """The facts behind the participants."""
         return self._roster
 
+    def lacks_the_cause_of(self, call: Call) -> bool:
+        """Whether a call has just ended unanswered, for a reason that is not known yet."""
+        untold = call.state is CallState.ENDED and call.cause is None and call.answered_at is None
+        return untold and any(
+            facts.call_id == call.id and not facts.is_over for _, facts in self._roster.legs.values()
+        )
+
     def call_of(self, person: Participant) -> Call:
         """A participant's call, as far as it must be known to ask the provider about it."""
         return Call(provider=self._engine.steps.provider, id=person.call_id or "", to=person.party.address)
@@ -416,7 +438,7 @@ class Meeting:
     def take_in(self, snapshot: Snapshot) -> None:
         """Take in what a poll showed."""
         for event in events_in(snapshot):
-            self._engine.intake.accept(event)
+            self._engine.intake.accept_quietly(event)
 
     # --- inside
 

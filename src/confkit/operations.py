@@ -20,6 +20,7 @@ from attrs import evolve
 from confkit.addresses import is_e164, problem_with
 from confkit.capabilities import Capabilities
 from confkit.errors import Conflict, InvalidRequest, NotReady, PolicyError, Unsupported
+from confkit.events import IncomingCall
 from confkit.models import (
     STOP,
     Bridge,
@@ -193,6 +194,10 @@ class Operations:
         """End a call; hanging up one that has ended succeeds."""
         await self._do("hang_up", call)
 
+    async def reject_call(self, call: IncomingCall | Call) -> None:
+        """Refuse a call that has come in; refusing one that has ended succeeds."""
+        await self._do("reject_call", incoming_call(call) if isinstance(call, IncomingCall) else call)
+
     async def create_bridge(self, *calls: Call) -> Bridge:
         """Connect two answered calls; or, without calls, an empty bridge to dial into, where there is such."""
         bridge: Bridge = await self._do("create_bridge", calls)
@@ -261,6 +266,18 @@ class Operations:
 def kind_of(target: Target) -> str:
     """The word for a target in capabilities: ``conference``, ``member``, ``call`` or ``bridge``."""
     return type(target).__name__.lower()
+
+
+def incoming_call(event: IncomingCall) -> Call:
+    """The call that has come in, as far as its event tells."""
+    return Call(
+        provider=event.provider,
+        id=event.call_id,
+        to=event.called,
+        caller_id=event.caller,
+        state=CallState.RINGING,
+        created_at=event.occurred_at,
+    )
 
 
 def refuse_media(capabilities: Capabilities, target: str, media: Media) -> None:

@@ -93,6 +93,7 @@ class Pacer:
         """Wait for a place, and take it.
 
         Args:
+            operation: its name, or its name and what it is about (``play:member``), where its cost depends on that.
             meeting: whose turn it counts as.
             number: the caller ID, for the limits that each number has for itself.
 
@@ -133,9 +134,13 @@ class Pacer:
         """The longest average distance that the operation's classes ask for; zero where it has none."""
         return max((rate.per / rate.limit for rate, _ in self._rates.get(operation, ())), default=timedelta(0))
 
+    def _costs(self, operation: str) -> list[tuple[RateClass, int]]:
+        """The classes that the operation counts against; as it is about that, else as it is in general."""
+        return self._rates.get(operation) or self._rates.get(operation.partition(":")[0]) or []
+
     def _classes(self, operation: str, number: str) -> tuple[tuple[_Window, int], ...]:
         found = []
-        for rate, cost in self._rates.get(operation, ()):
+        for rate, cost in self._costs(operation):
             key = (rate.name, number if rate.scope == "number" else "")
             if (window := self._windows.get(key)) is None:
                 window = self._windows[key] = _Window(rate)

@@ -36,7 +36,7 @@ from confkit.errors import (
     Withdrawn,
 )
 from confkit.log import logger
-from confkit.models import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Membership, Op, Party
+from confkit.models import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Member, Membership, Op, Party
 from confkit.pacing import Pacer, Priority
 from confkit.plugins import implements
 from confkit.trace import StepOutcome, StepRecord, Trace, finished, ids_of
@@ -199,8 +199,9 @@ class Steps:
             ProviderError: the portable error of the last attempt.
         """
         self.require(operation)
+        about = _about(operation, *arguments.values())
         for attempt in range(1, ATTEMPTS + 1):
-            await self.pacer.wait(operation, priority=Priority.READ, meeting=meeting)
+            await self.pacer.wait(about, priority=Priority.READ, meeting=meeting)
             if (trace := self.traces.get(meeting or "")) is not None:
                 trace.note_read(operation)
             try:
@@ -208,7 +209,7 @@ class Steps:
                     return await getattr(self.hook, operation)(**arguments)
             except TimeoutError:
                 error: ProviderError = Unavailable("no reply in time", provider=self.provider, operation=operation)
-            except (ProviderError, OSError) as raised:
+            except Exception as raised:
                 error = self._classified(raised, operation, sent=False)
             if not (error.retryable or isinstance(error, OutcomeUnknown)) or attempt == ATTEMPTS:
                 raise error
@@ -217,6 +218,7 @@ class Steps:
 
     async def _attempts(self, request: StepRequest, state: _Attempts) -> Any:
         """Retry and reconcile."""
+        about = _about(request.operation, *request.arguments)
         turned_away = timedelta(0)
         failed = 0
         while True:
@@ -226,7 +228,7 @@ class Steps:
             except RateLimited as error:
                 pause = self._pause(request.operation, error, state.number, seed=request.op_key)
                 turned_away += timedelta(seconds=pause)
-                self.pacer.hold_back(request.operation, timedelta(seconds=pause), number=request.limit or "")
+                self.pacer.hold_back(about, timedelta(seconds=pause), number=request.limit or "")
                 if turned_away > PATIENCE:
                     raise
             except OutcomeUnknown as error:
@@ -258,7 +260,7 @@ class Steps:
         waited = await self._wait(
             request,
             lambda: self.pacer.wait(
-                request.operation, priority=priority, meeting=request.meeting, number=request.limit or ""
+                _about(request.operation, *request.arguments), priority=priority, meeting=request.meeting, number=request.limit or ""
             ),
         )
         state.waited += waited
@@ -287,9 +289,11 @@ class Steps:
         with anyio.CancelScope() as scope:
             request.withdraw(scope)
             try:
-                return await wait()
+                waited = await wait()
             finally:
                 request.withdraw(None)
+            if not scope.cancel_called:  # who need not wait is not stopped by the scope
+                return waited
         raise Withdrawn("withdrawn before it was sent", provider=self.provider, operation=request.operation)
 
     async def _find(self, request: StepRequest, error: ProviderError) -> Any:
@@ -385,6 +389,17 @@ class _Attempts:
     waited: timedelta = timedelta(0)
     doubtful: bool = False
     adopted: bool = False
+
+
+def _about(operation: str, *arguments: Any) -> str:
+    """The operation's name for pacing: with what it is about, because that can decide which limit it counts against."""
+    for argument in arguments:
+        match argument:
+            case FindHint(operation=lost):
+                return f"{operation}:{lost}"
+            case Conference() | Call() | Member() | Bridge():
+                return f"{operation}:{type(argument).__name__.lower()}"
+    return operation
 
 
 def _hint(request: StepRequest) -> FindHint:

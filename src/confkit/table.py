@@ -76,6 +76,9 @@ class Table:
             seat.stage = report.stage
         if report.stage is Stage.JOINED:
             seat.let_on, seat.joined_once = False, True
+            if isinstance(self.room, Conference) and report.conference_id is None:
+                # It was dialled into a bridge that has become a conference meanwhile: it is still to be moved.
+                seat.stage = Stage.ANSWERED
         if report.conference_id is not None:
             self.adopt(report.conference_id)
 

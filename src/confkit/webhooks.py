@@ -248,7 +248,7 @@ def _problems_with(public_url: str, user: str | None, password: str | None) -> l
     if not callable_:
         problems.append("public_url is where the provider reaches the receiver: https://host/path")
     elif parts.query or parts.fragment or "@" in parts.netloc:
-        problems.append("public_url has no query or fragment, and its credentials go into webhook_user= and webhook_password=")
+        problems.append("public_url has no query or fragment; credentials are webhook_user and webhook_password")
     if (user is None) != (password is None):
         problems.append("webhook_user and webhook_password go together")
     if user is not None and (not user or ":" in user):

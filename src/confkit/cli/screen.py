@@ -1,0 +1,131 @@
+"""How a meeting shows while it goes on: a live table on a terminal, lines elsewhere, nothing for machines."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from confkit.cli import tables
+from confkit.meeting import Meeting, MeetingState
+from confkit.models import ParticipantState
+
+
+class Screen(Protocol):
+    """Shows one meeting."""
+
+    def show(self, meeting: Meeting) -> None:
+        """Show the meeting as it is now; called at every change, and ten times a second."""
+
+    def say(self, line: str) -> None:
+        """Tell something that has happened."""
+
+    def stop(self) -> None:
+        """Show nothing more; what moved is gone from the terminal."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class _Stoppable:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None: ...
+
+
+class Silent(_Stoppable):
+    """Shows nothing."""
+
+    def show(self, meeting: Meeting) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+
+class Lines(_Stoppable):
+    """A line for each change of anybody's state."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._known: dict[str, str] = {}
+        self._stopped = False
+
+    def show(self, meeting: Meeting) -> None:
+        for line in self._changes(meeting):
+            self.say(line)
+
+    def _changes(self, meeting: Meeting) -> list[str]:
+        """What is new about the people since the last time."""
+        lines = []
+        for person in meeting.participants:
+            now = tables.word(person)
+            now += "".join(f", {name}" for name, on in (("muted", person.mute), ("held", person.hold)) if on)
+            if person.error:
+                now += f": {person.error}"
+            if self._known.get(person.id, ParticipantState.WAITING.value) != now and not self._stopped:
+                self._known[person.id] = now
+                lines.append(f"{person.party.label} {now}")
+        return lines
+
+    def say(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+
+class Table(Lines):
+    """A table that keeps itself up to date; it vanishes in the end.
+
+    Args:
+        stay: whether the meeting is to go on once it is established.
+    """
+
+    def __init__(self, console: Console, provider: str, *, stay: bool) -> None:
+        super().__init__(console)
+        self._provider = provider
+        self._stay = stay
+        self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def show(self, meeting: Meeting) -> None:
+        lines = self._changes(meeting)
+        if meeting.state is MeetingState.ESTABLISHED:
+            # From now on people come and go: that is told in lines, above the table.
+            for line in lines:
+                self.say(line)
+        self._live.update(self._picture(meeting), refresh=True)
+
+    def stop(self) -> None:
+        super().stop()
+        self._live.stop()
+
+    def _picture(self, meeting: Meeting) -> Group:
+        records = meeting.trace.records
+        room = self._console.height - len(meeting.participants) - 7
+        parts: list[RenderableType] = [
+            tables.heading(self._provider, meeting),
+            Text(),
+            tables.roster(meeting, moving=True),
+        ]
+        settled = meeting.state is MeetingState.ESTABLISHED
+        if records and room > 0 and not settled:
+            parts += [Text(), tables.steps(records, last=room, moving=True)]
+        hint = "Ctrl-C ends the meeting" if self._stay and settled else "Ctrl-C hangs up"
+        if meeting.state is MeetingState.ENDED:
+            hint = ""
+        return Group(Text(), *parts, Text(), Text(hint, style="dim"))

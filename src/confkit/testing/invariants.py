@@ -1,0 +1,264 @@
+"""What must hold after every run, whatever happened: checked against the exchange's own truth.
+
+The checks trust the exchange's records and the list of requests that reached it, and nothing that confkit says of
+itself; except where what is checked is what confkit says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import frozen
+
+from confkit.errors import PolicyError, ProviderError
+from confkit.meeting import Meeting, MeetingState
+from confkit.models import CallState, Outcome
+from confkit.testing.scenario import Gathering, Person, Post, Scenario
+from confkit.testing.simulation import Attendance, Boom, Story
+from confkit.trace import StepOutcome
+
+#: How long leaving a meeting may take: the undoing is given up after 90 s.
+LEAVING = 95.0
+#: A call that was both made and ended while the platform was told to hang up another is no third call.
+_READS = frozenset({"fetch", "find", "list_calls"})
+
+
+@frozen
+class Violation:
+    """Something that must never happen has happened.
+
+    Args:
+        invariant: which; the same name for the same kind of failure.
+        detail: what was found.
+    """
+
+    invariant: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.detail}"
+
+
+def violations(story: Story) -> list[Violation]:
+    """All that is wrong with a run."""
+    if not story.ended:
+        return [Violation("it ends", "the run did not end within its lifetime")]
+    return [
+        *_nobody_twice(story),
+        *_nothing_left(story),
+        *_policy_kept(story),
+        *_pace_kept(story),
+        *_trace_complete(story),
+        *_all_over(story),
+        *_roster_true(story),
+        *_came_about(story),
+    ]
+
+
+def _nobody_twice(story: Story) -> Iterator[Violation]:
+    """No party is rung twice for one intent."""
+    exchange = story.provider.exchange
+    dialled = Counter(str(call.notes["op"]) for call in exchange.calls.values())
+    for key, times in dialled.items():
+        if times > 1:
+            yield Violation("nobody is dialled twice", f"the intent {key} was dialled {times} times")
+    intents = Counter(person.party.identity for meeting in story.meetings for person in meeting.participants)
+    for address, calls in exchange.rings.items():
+        if len(calls) > intents[address]:
+            yield Violation(
+                "nobody is dialled twice", f"{address} was rung {len(calls)} times for {intents[address]} intents"
+            )
+
+
+def _nothing_left(story: Story) -> Iterator[Violation]:
+    """No call, conference or bridge is up after the client has closed, unless the report names it."""
+    exchange = story.provider.exchange
+    told = [sentence for meeting in story.meetings for sentence in meeting.left_behind]
+    names = {
+        person.address: person.name for gathering in story.scenario.gatherings for person in gathering.everybody
+    }
+    rooms = [sentence for sentence in told if "conference" in sentence or "bridge" in sentence]
+    for id_ in story.up:
+        if (call := exchange.calls.get(id_)) is not None:
+            name = names[call.to]
+            if not any(name in sentence.replace("(", " ").split() for sentence in told):
+                yield Violation("nothing is left behind", f"the call {id_} to {name} is up, and nobody says so")
+        elif not any(id_ in sentence or "may have been created" in sentence for sentence in rooms):
+            kind = "conference" if id_ in exchange.conferences else "bridge"
+            yield Violation("nothing is left behind", f"the {kind} {id_} is open, and nobody says so")
+    if told and not story.scenario.mishaps and not story.scenario.strict:
+        yield Violation("nothing is left behind", f"nothing went wrong, and still: {told}")
+
+
+def _policy_kept(story: Story) -> Iterator[Violation]:
+    """No meeting ever holds more than the policy allows, and what it refuses sends nothing."""
+    scenario, exchange = story.scenario, story.provider.exchange
+    limit = min(scenario.maximum, scenario.max_members or scenario.maximum)
+    for fact in exchange.history:
+        if fact.active_members is not None and fact.active_members > limit:
+            yield Violation("the policy is kept", f"{fact.active_members} members, the limit is {limit}")
+    owners = {record.op: meeting.id for meeting in story.meetings for record in meeting.trace.records}
+    turns: list[tuple[Any, int, str]] = []
+    for call in exchange.calls.values():
+        owner = owners.get(str(call.notes["op"]), "")
+        turns.append((call.created_at, 1, owner))
+        if call.ended_at is not None:
+            turns.append((call.ended_at, -1, owner))
+    up: Counter[str] = Counter()
+    for _, change, owner in sorted(turns, key=lambda turn: turn[:2]):
+        up[owner] += change
+        if up[owner] > limit:
+            yield Violation("the policy is kept", f"{up[owner]} calls at once, the limit is {limit}")
+            break
+    for attendance in story.attendances:
+        size = len(attendance.gathering.people)
+        refused = isinstance(attendance.raised, PolicyError)
+        if attendance.meeting is not None and (size == 0 or size > limit):
+            if not refused and not attendance.cancelled and attendance.left_at is not None:
+                yield Violation("the policy is kept", f"{size} parties were not refused; the limit is {limit}")
+            if attendance.meeting.trace.records:
+                yield Violation("the policy is kept", "it was refused after something had been sent")
+
+
+def _pace_kept(story: Story) -> Iterator[Violation]:
+    """The platform never has to refuse a request for its rate."""
+    if story.scenario.strict:
+        return
+    refused = [request.operation for request in story.provider.requests if request.outcome == "RateLimited"]
+    scripted = sum(mishap.times for mishap in story.scenario.mishaps if mishap.kind == "rate-limit")
+    if len(refused) > scripted:
+        yield Violation("the pace is kept", f"refused for its rate: {', '.join(refused)}")
+
+
+def _trace_complete(story: Story) -> Iterator[Violation]:
+    """Every step has an end, and nothing was executed that is not in the trace."""
+    traced = set()
+    for meeting in story.meetings:
+        for record in meeting.trace.records:
+            traced.add(record.op)
+            if record.outcome is StepOutcome.STARTED:
+                yield Violation("the trace is complete", f"{record.step} {record.operation} has no end")
+    for request in story.provider.requests:
+        if request.executed and request.operation not in _READS and request.op_key not in traced:
+            yield Violation("the trace is complete", f"{request.operation} was executed and is not in it")
+
+
+def _all_over(story: Story) -> Iterator[Violation]:
+    """Everything that was asked for has an answer, in bounded time, and no task is left."""
+    if story.tasks:
+        yield Violation("no task is left", f"{story.tasks} tasks outlive the client")
+    for attendance in story.attendances:
+        for defect in attendance.defects:
+            yield Violation("errors are portable", defect)
+        if attendance.waiting and story.scenario.client_cancelled is None:
+            yield Violation("commands are answered", f"never answered: {attendance.waiting}")
+        meeting = attendance.meeting
+        if meeting is not None and meeting.state not in (MeetingState.ENDED, MeetingState.PLANNED):
+            yield Violation("it ends", f"{meeting!r} after its client has closed")
+        if attendance.leaving_at is not None and attendance.left_at is not None:
+            took = attendance.left_at - attendance.leaving_at
+            if took > LEAVING:
+                yield Violation("it ends", f"leaving took {took:g} s")
+        if attendance.gathering.leaves == "raise" and attendance.leaving_at is not None and not attendance.cancelled:
+            if attendance.left_at is not None and not isinstance(attendance.raised, Boom):
+                yield Violation("errors are portable", f"the block's own error became {attendance.raised!r}")
+        if isinstance(attendance.raised, ProviderError):
+            yield Violation("errors are portable", f"connect raised {attendance.raised!r}, and no MeetingError")
+
+
+def _roster_true(story: Story) -> Iterator[Violation]:
+    """The roster says what the exchange says."""
+    for attendance in story.attendances:
+        for misfit in attendance.misfits:
+            yield Violation("the roster is true", misfit)
+        meeting = attendance.meeting
+        if meeting is None or meeting.state is not MeetingState.ENDED:
+            continue
+        people = {person.address: person for person in attendance.gathering.everybody}
+        for participant in meeting.participants:
+            yield from _outcome_true(story, meeting, participant.outcome, people[participant.party.address])
+
+
+def _outcome_true(story: Story, meeting: Meeting, outcome: Outcome | None, person: Person) -> Iterator[Violation]:
+    possible = {
+        Outcome.BUSY: {"busy"},
+        Outcome.REJECTED: {"rejects"},
+        Outcome.UNREACHABLE: {"unreachable"},
+        Outcome.NO_ANSWER: {"never_answers", "answers", "rejects"},
+        Outcome.LEFT: {"answers"},
+    }
+    lost = story.scenario.post.lost > 0
+    named = any(person.name in sentence for sentence in meeting.left_behind)
+    if outcome is None or outcome is Outcome.JOINED:
+        late = any("did not finish" in sentence for sentence in meeting.left_behind)
+        if not (named or late or meeting.left_behind):
+            yield Violation("the roster is true", f"after the end {person.name} is {outcome}")
+    elif not lost and person.reaction not in possible.get(outcome, {person.reaction}):
+        yield Violation("the roster is true", f"{person.name} {person.reaction}, and is told to be {outcome}")
+
+
+def _came_about(story: Story) -> Iterator[Violation]:
+    """Where nothing goes wrong, the meeting is established; where too few can come, it is not."""
+    scenario = story.scenario
+    clean = not scenario.mishaps and not scenario.strict and not scenario.post.lost
+    for attendance in story.attendances:
+        gathering = attendance.gathering
+        if attendance.meeting is None or scenario.client_cancelled or gathering.cancellation:
+            continue
+        if isinstance(attendance.raised, PolicyError) or attendance.left_at is None:
+            continue
+        quorum = min(gathering.quorum, len(gathering.people))
+        if clean and _untroubled(gathering, scenario) and _steady(gathering) >= quorum:
+            if not attendance.established:
+                yield Violation("it comes about", f"nothing went wrong, and still: {attendance.raised!r}")
+        added = sum(deed.what in ("add", "again") for deed in gathering.deeds)
+        if attendance.established and _able(gathering) + added < quorum:
+            yield Violation("it comes about", f"established, though only {_able(gathering)} could come")
+
+
+def _untroubled(gathering: Gathering, scenario: Scenario) -> bool:
+    """Nobody who comes leaves early, and the application lets it be."""
+    restless = any(person.hangs_up_after is not None for person in gathering.everybody)
+    return not restless and not gathering.deeds and scenario.post == Post()
+
+
+def _steady(gathering: Gathering) -> int:
+    margin = 1.0
+    return sum(
+        person.reaction == "answers" and person.after < gathering.answer_timeout - margin
+        for person in gathering.people
+    )
+
+
+def _able(gathering: Gathering) -> int:
+    return sum(
+        person.reaction == "answers" and person.after <= gathering.answer_timeout + 1 for person in gathering.people
+    )
+
+
+def summary(attendance: Attendance) -> str:
+    """One line on what became of a meeting."""
+    meeting = attendance.meeting
+    if meeting is None:
+        return "never asked for"
+    people = ", ".join(
+        f"{person.party.label} {person.outcome.value if person.outcome else person.state.value}"
+        for person in meeting.participants
+    )
+    fate = "established" if attendance.established else "not established"
+    ups = sum(record.outcome is StepOutcome.DONE for record in meeting.trace.records)
+    raised = f", raised {attendance.raised!r}" if attendance.raised else ""
+    left = f", left behind {list(meeting.left_behind)}" if meeting.left_behind else ""
+    cancelled = ", cancelled" if attendance.cancelled else ""
+    return f"{meeting.id} {fate}{cancelled}{raised}{left}: {people}; {ups} steps done"
+
+
+def calls_up(story: Story) -> int:
+    """How many calls were left up, named or not."""
+    return sum(
+        id_ in story.provider.exchange.calls
+        and story.provider.exchange.calls[id_].state is not CallState.ENDED
+        for id_ in story.up
+    )

@@ -1,0 +1,369 @@
+"""Scenarios: everything that may happen to an application and its meetings, drawn from one integer.
+
+A scenario is a frozen value. It can be printed, compared, made simpler, and played again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import evolve, frozen
+
+#: Operations that faults are drawn for; those that matter most stand there more than once.
+_OPERATIONS = (
+    *("create_call",) * 5,
+    *("add_member",) * 3,
+    *("hang_up",) * 3,
+    *("create_conference",) * 2,
+    *("end_conference",) * 2,
+    *("create_bridge",) * 2,
+    *("find",) * 2,
+    "end_bridge",
+    "fetch",
+    "list_calls",
+    "update_member",
+    "play",
+)
+_FAULTS = ("refuse", "drop-reply", "drop-reply", "lost", "late", "error-500", "rate-limit", "slow")
+_SIZES = (1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6, 8, 12, 20)
+
+
+@frozen(kw_only=True)
+class Person:
+    """A party and what it does when it is rung. Times in seconds."""
+
+    name: str
+    address: str
+    reaction: str = "answers"
+    after: float = 0.0
+    hangs_up_after: float | None = None
+
+
+@frozen(kw_only=True)
+class Mishap:
+    """A fault between the application and the platform; the fake's :class:`FaultKind` says what each kind is."""
+
+    operation: str
+    kind: str
+    times: int = 1
+    after: int = 0
+    seconds: float = 1.0
+
+
+@frozen(kw_only=True)
+class Post:
+    """How events travel.
+
+    Args:
+        late: up to so many seconds; late ones overtake each other.
+        twice: the probability that one comes twice.
+        breaks: the probability that the stream ends after one, and what happens until it is open again is missed.
+        lost: the probability that one is lost and nobody says so.
+    """
+
+    late: float = 0.0
+    twice: float = 0.0
+    breaks: float = 0.0
+    lost: float = 0.0
+
+
+@frozen(kw_only=True)
+class Deed:
+    """Something that the application does so many seconds after it asked for the meeting.
+
+    Args:
+        person: whom it is about, by position: the invited first, then the others.
+    """
+
+    at: float
+    what: str
+    person: int = 0
+
+
+@frozen(kw_only=True)
+class Cancellation:
+    """The application's task is cancelled: so many seconds after it asked, and so many turns of the loop later."""
+
+    at: float
+    turns: int = 0
+
+
+@frozen(kw_only=True)
+class Gathering:
+    """One meeting of the application.
+
+    Args:
+        others: people who may be added later.
+        stays: seconds in the block.
+        leaves: ``leave`` the block, ``raise`` in it, or ``end`` the meeting first.
+    """
+
+    people: tuple[Person, ...]
+    others: tuple[Person, ...] = ()
+    quorum: int = 2
+    growable: bool = False
+    answer_timeout: float = 30.0
+    starts: float = 0.0
+    stays: float = 1.0
+    deeds: tuple[Deed, ...] = ()
+    cancellation: Cancellation | None = None
+    leaves: str = "leave"
+
+    @property
+    def everybody(self) -> tuple[Person, ...]:
+        """The invited and the others."""
+        return (*self.people, *self.others)
+
+
+@frozen(kw_only=True)
+class Scenario:
+    """A whole run.
+
+    Args:
+        seed: also decides the order of the scheduler, the ids, and what becomes of each event.
+        strict: the platform's limits are half of what it publishes.
+        maximum: the policy's.
+        skew: seconds that the platform's clock is ahead.
+        client_cancelled: seconds after which everything is cancelled, as by Ctrl-C.
+    """
+
+    seed: int
+    gatherings: tuple[Gathering, ...]
+    shape: str = "explicit"
+    bridge: str = "after"
+    events: str = "stream"
+    idempotency: str = "none"
+    rates: str = "off"
+    strict: bool = False
+    latency: float = 0.0
+    end_hangs_up: bool = False
+    max_members: int | None = 20
+    maximum: int = 20
+    skew: float = 0.0
+    mishaps: tuple[Mishap, ...] = ()
+    post: Post = Post()
+    client_cancelled: Cancellation | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fake's settings."""
+        return {
+            "shape": self.shape,
+            "bridge": self.bridge,
+            "events": self.events,
+            "idempotency": self.idempotency,
+            "rates": self.rates,
+            "latency": self.latency,
+            "end_hangs_up": self.end_hangs_up,
+            "max_members": self.max_members,
+        }
+
+    def __str__(self) -> str:
+        platform = ", ".join(
+            f"{name}={value}"
+            for name, value in {**self.settings, "strict": self.strict, "maximum": self.maximum}.items()
+        )
+        lines = [f"seed {self.seed}: {platform}", f"  post: {self.post}  skew: {self.skew:g} s"]
+        lines += [f"  {mishap}" for mishap in self.mishaps]
+        if self.client_cancelled:
+            lines.append(f"  everything cancelled: {self.client_cancelled}")
+        for number, meeting in enumerate(self.gatherings, 1):
+            lines.append(
+                f"  meeting {number}: quorum={meeting.quorum} growable={meeting.growable} "
+                f"answer_timeout={meeting.answer_timeout:g} starts={meeting.starts:g} stays={meeting.stays:g} "
+                f"leaves={meeting.leaves} cancellation={meeting.cancellation}"
+            )
+            lines += [f"    {person}" for person in meeting.people]
+            lines += [f"    later: {person}" for person in meeting.others]
+            lines += [f"    {deed}" for deed in meeting.deeds]
+        return "\n".join(lines)
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    chance = random.Random(f"scenario {seed}")
+    crowd = _Crowd(chance)
+    rates = chance.choices(("off", "bandwidth"), (7, 3))[0]
+    count = chance.choices((1, 2, 3), (70, 20, 10))[0]
+    events = chance.choices(("stream", "poll"), (2, 1))[0]
+    return Scenario(
+        seed=seed,
+        gatherings=tuple(_gathering(chance, crowd, small=count > 1) for _ in range(count)),
+        shape=chance.choice(("explicit", "on_join", "from_call", "fused")),
+        bridge=chance.choice(("after", "first", "none")),
+        events=events,
+        idempotency=chance.choice(("none", "client_id")),
+        rates=rates,
+        strict=rates != "off" and chance.random() < 0.2,
+        latency=chance.choice((0.0, 0.0, 0.05, 0.3)),
+        end_hangs_up=chance.random() < 0.3,
+        max_members=chance.choice((20, 20, None, 4)),
+        maximum=chance.choice((20, 20, 20, 5, 3)),
+        skew=chance.choice((0.0, 0.0, 0.0, 2.0, -2.0)),
+        mishaps=_mishaps(chance),
+        post=_post(chance) if events == "stream" else Post(),
+        client_cancelled=_cancellation(chance) if chance.random() < 0.08 else None,
+    )
+
+
+class _Crowd:
+    """People with names and numbers that nobody else has."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._count = 0
+
+    def person(self, *, answer_timeout: float) -> Person:
+        chance = self._chance
+        self._count += 1
+        number = self._count
+        reaction = chance.choices(
+            ("answers", "busy", "rejects", "unreachable", "never_answers"), (78, 6, 6, 4, 6)
+        )[0]
+        after = chance.choice((0.0, 0.0, 0.1, chance.uniform(0, 5), chance.uniform(0, answer_timeout * 1.2)))
+        hangs_up: float | None = None
+        if chance.random() < 0.25:
+            hangs_up = chance.choice((0.0, 0.05, 0.5, chance.uniform(0, 10), chance.uniform(0, 40)))
+        return Person(
+            name=f"P{number}",
+            address=f"sip:p{number}@example.com" if chance.random() < 0.1 else f"+1202555{number:04d}",
+            reaction=reaction,
+            after=round(after, 3),
+            hangs_up_after=None if hangs_up is None else round(hangs_up, 3),
+        )
+
+
+def _gathering(chance: random.Random, crowd: _Crowd, *, small: bool) -> Gathering:
+    size = chance.choice(_SIZES)
+    if small:
+        size = min(size, 6)
+    elif chance.random() < 0.01:
+        size = chance.choice((0, 21))
+    answer_timeout = chance.choice((30.0, 30.0, 10.0, 3.0))
+    people = tuple(crowd.person(answer_timeout=answer_timeout) for _ in range(size))
+    others = tuple(
+        crowd.person(answer_timeout=answer_timeout) for _ in range(chance.choice((0, 0, 1, 2, 4)))
+    )
+    stays = chance.choice((0.0, 1.0, chance.uniform(0, 10), chance.uniform(0, 40)))
+    return Gathering(
+        people=people,
+        others=others,
+        quorum=chance.choice((1, 2, 2, 2, 3, max(size, 1))),
+        growable=chance.random() < 0.3,
+        answer_timeout=answer_timeout,
+        starts=chance.choice((0.0, 0.0, round(chance.uniform(0, 5), 3))) if small else 0.0,
+        stays=round(stays, 3),
+        deeds=_deeds(chance, len(people), len(others)),
+        cancellation=_cancellation(chance) if chance.random() < 0.2 else None,
+        leaves=chance.choices(("leave", "raise", "end"), (6, 2, 2))[0],
+    )
+
+
+def _deeds(chance: random.Random, invited: int, others: int) -> tuple[Deed, ...]:
+    span = chance.choice((0.1, 3.0, 20.0))
+    deeds = [Deed(at=round(chance.uniform(0, span), 3), what="add", person=invited + n) for n in range(others)]
+    if invited:
+        for _ in range(chance.choice((0, 0, 0, 1, 2, 5))):
+            what = chance.choice(("remove", "remove", "mute", "unmute", "mute_all", "say", "again", "end"))
+            deeds.append(
+                Deed(
+                    at=round(chance.uniform(0, span), 3),
+                    what=what,
+                    person=chance.randrange(invited + others),
+                )
+            )
+    return tuple(sorted(deeds, key=lambda deed: deed.at))
+
+
+def _cancellation(chance: random.Random) -> Cancellation:
+    at = chance.choice((0.0, 0.0, chance.uniform(0, 1), chance.uniform(0, 12), chance.uniform(0, 45)))
+    return Cancellation(at=round(at, 3), turns=chance.choice((0, chance.randrange(12), chance.randrange(80))))
+
+
+def _mishaps(chance: random.Random) -> tuple[Mishap, ...]:
+    number = chance.choices((0, chance.randrange(1, 4), chance.randrange(4, 14)), (35, 45, 20))[0]
+    return tuple(
+        Mishap(
+            operation=chance.choice(_OPERATIONS),
+            kind=chance.choice(_FAULTS),
+            times=chance.choice((1, 1, 1, 2, 4, 6)),
+            after=chance.choice((0, 0, 1, 2, chance.randrange(8))),
+            seconds=round(chance.choice((0.2, 1.0, 3.0, 12.0, chance.uniform(0, 30))), 3),
+        )
+        for _ in range(number)
+    )
+
+
+def _post(chance: random.Random) -> Post:
+    if chance.random() < 0.5:
+        return Post()
+    return Post(
+        late=chance.choice((0.0, 0.2, 2.0, 8.0)),
+        twice=chance.choice((0.0, 0.2)),
+        breaks=chance.choice((0.0, 0.0, 0.05)),
+        lost=chance.choice((0.0, 0.0, 0.0, 0.1)),
+    )
+
+
+def simpler(scenario: Scenario) -> Iterator[Scenario]:
+    """Scenarios that are a little simpler than this one, the greatest simplifications first."""
+    gatherings = scenario.gatherings
+    if len(gatherings) > 1:
+        for index in range(len(gatherings)):
+            yield evolve(scenario, gatherings=_without(gatherings, index))
+    if len(scenario.mishaps) > 1:
+        yield evolve(scenario, mishaps=())
+    for index, meeting in enumerate(gatherings):
+        for other in _simpler_gatherings(meeting):
+            yield evolve(scenario, gatherings=(*gatherings[:index], other, *gatherings[index + 1 :]))
+    for index, mishap in enumerate(scenario.mishaps):
+        yield evolve(scenario, mishaps=_without(scenario.mishaps, index))
+        if mishap.times > 1:
+            once = evolve(mishap, times=1)
+            yield evolve(scenario, mishaps=(*scenario.mishaps[:index], once, *scenario.mishaps[index + 1 :]))
+    plain = Scenario(seed=scenario.seed, gatherings=())
+    for name in (
+        *("post", "client_cancelled", "strict", "rates", "skew", "end_hangs_up", "latency"),
+        *("max_members", "maximum", "idempotency", "events", "bridge", "shape"),
+    ):
+        if getattr(scenario, name) != getattr(plain, name):
+            yield evolve(scenario, **{name: getattr(plain, name)})
+
+
+def _simpler_gatherings(meeting: Gathering) -> Iterator[Gathering]:
+    if meeting.deeds:
+        yield evolve(meeting, deeds=(), others=())
+    for index in range(len(meeting.deeds)):
+        yield evolve(meeting, deeds=_without(meeting.deeds, index))
+    if len(meeting.people) > 4:
+        half = len(meeting.people) // 2
+        yield _with_people(meeting, meeting.people[:half])
+    for index in range(len(meeting.people)):
+        yield _with_people(meeting, _without(meeting.people, index))
+    if meeting.others and not any(deed.person >= len(meeting.people) for deed in meeting.deeds):
+        yield evolve(meeting, others=())
+    for index, person in enumerate(meeting.people):
+        plain = Person(name=person.name, address=person.address)
+        if person != plain:
+            yield evolve(meeting, people=(*meeting.people[:index], plain, *meeting.people[index + 1 :]))
+    plain_meeting = Gathering(people=())
+    for name in ("cancellation", "leaves", "growable", "answer_timeout", "quorum", "starts", "stays"):
+        if getattr(meeting, name) != getattr(plain_meeting, name):
+            yield evolve(meeting, **{name: getattr(plain_meeting, name)})
+
+
+def _with_people(meeting: Gathering, people: tuple[Person, ...]) -> Gathering:
+    """With fewer invited, and the deeds that still have somebody to be about."""
+    gone = len(meeting.people) - len(people)
+    deeds = tuple(
+        evolve(deed, person=deed.person - gone) if deed.person >= len(meeting.people) else deed
+        for deed in meeting.deeds
+        if deed.person < len(people) or deed.person >= len(meeting.people)
+    )
+    return evolve(meeting, people=people, deeds=deeds)
+
+
+def _without(items: tuple[Any, ...], index: int) -> tuple[Any, ...]:
+    return (*items[:index], *items[index + 1 :])

@@ -1,0 +1,408 @@
+"""Plays a scenario on the fake provider, in virtual time, and writes down what the application saw.
+
+Everything is decided by the scenario: trio's scheduler is seeded, ids come from the seed, and time passes on trio's
+mock clock. The same scenario gives the same run, request by request.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import math
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import structlog
+import trio
+import trio.testing
+from anyio.abc import TaskGroup
+from attrs import define, evolve, field, frozen
+
+from confkit.capabilities import Capabilities
+from confkit.client import AsyncClient
+from confkit.clock import Clock
+from confkit.engine import Engine
+from confkit.errors import ConfkitError
+from confkit.events import Event
+from confkit.flows import InProcessRuntime, RuntimeFactory
+from confkit.hookspecs import hookimpl
+from confkit.meeting import Meeting
+from confkit.models import Party
+from confkit.policy import Policy
+from confkit.testing.scenario import Cancellation, Deed, Gathering, Person, Post, Scenario
+
+CALLER_ID = "+12025550999"
+#: A run that has not ended after so many virtual seconds never will.
+LIFETIME = 1800.0
+#: And one that makes no progress at all is stopped after so many real ones.
+ALARM = 60.0
+#: Requests that were held up arrive within this time after everything is over, in seconds.
+AFTERMATH = 45.0
+#: How long what was asked for may go unanswered once its meeting is over, in seconds.
+PATIENCE = 60.0
+
+
+class Boom(Exception):
+    """The application's own error."""
+
+
+class Stuck(Exception):
+    """The run does not end."""
+
+
+@define
+class Attendance:
+    """What the application saw of one meeting; instants on the virtual clock.
+
+    Args:
+        raised: what came out of the block.
+        defects: errors that confkit never raises on purpose.
+        misfits: differences between the roster and the exchange at a quiet moment.
+        quiet: whether such a moment came.
+        waiting: what the application has asked for and not been answered.
+    """
+
+    gathering: Gathering
+    meeting: Meeting | None = None
+    asked_at: float = 0.0
+    established: bool = False
+    raised: BaseException | None = None
+    cancelled: bool = False
+    leaving_at: float | None = None
+    left_at: float | None = None
+    quiet: bool = False
+    waiting: list[Deed] = field(factory=list)
+    misfits: list[str] = field(factory=list)
+    defects: list[str] = field(factory=list)
+
+
+@define
+class Story:
+    """A run that is over.
+
+    Args:
+        provider: the fake, with the exchange's truth and every request.
+        up: what was still up at the exchange when the client had closed, and after the aftermath.
+        tasks: how many tasks were left over.
+        ended: whether it did end.
+    """
+
+    scenario: Scenario
+    provider: Any
+    attendances: list[Attendance]
+    up: tuple[str, ...] = ()
+    closed_at: float = 0.0
+    tasks: int = 0
+    ended: bool = False
+
+    @property
+    def meetings(self) -> list[Meeting]:
+        """The meetings that were asked for."""
+        return [each.meeting for each in self.attendances if each.meeting is not None]
+
+
+@frozen
+class Surroundings:
+    """What a client takes from outside: ids, a clock, a runtime."""
+
+    new_id: Callable[[], str]
+    clock: Callable[[], Clock]
+    runtime: RuntimeFactory = InProcessRuntime
+
+
+class SeededClient(AsyncClient):
+    """A client without chance in it."""
+
+    def __init__(self, provider: str, surroundings: Surroundings, **arguments: Any) -> None:
+        super().__init__(provider, **arguments)
+        self._surroundings = surroundings
+
+    def _new_engine(self, tasks: TaskGroup) -> Engine:
+        return Engine(
+            self._name,
+            self._manager,
+            tasks,
+            policy=self._policy,
+            request_timeout=self._request_timeout,
+            show_numbers=self._show_numbers,
+            clock=self._surroundings.clock(),
+            new_id=self._surroundings.new_id,
+            runtime=self._surroundings.runtime,
+        )
+
+
+class Courier:
+    """Carries the provider's events: late, twice, in another order, or not at all."""
+
+    def __init__(self, post: Post, seed: int) -> None:
+        self._post = post
+        self._chance = random.Random(f"post {seed}")
+
+    @hookimpl(wrapper=True)
+    def events(self) -> Generator[None, AsyncIterator[Event], AsyncIterator[Event]]:
+        stream = yield
+        return self._carry(stream)
+
+    async def _carry(self, stream: AsyncIterator[Event]) -> AsyncIterator[Event]:
+        bag: list[tuple[float, int, Event]] = []
+        count = 0
+        while True:
+            with anyio.CancelScope(deadline=bag[0][0] if bag else math.inf):
+                event = await anext(stream)
+                if self._chance.random() >= self._post.lost:
+                    for _ in range(1 + (self._chance.random() < self._post.twice)):
+                        count += 1
+                        due = anyio.current_time() + self._chance.uniform(0, self._post.late)
+                        heapq.heappush(bag, (due, count, event))
+            while bag and bag[0][0] <= anyio.current_time():
+                yield heapq.heappop(bag)[2]
+                if self._chance.random() < self._post.breaks:
+                    return
+
+
+class Boaster:
+    """Publishes limits that are twice of what the platform grants."""
+
+    @hookimpl(wrapper=True)
+    def capabilities(self) -> Generator[None, Capabilities, Capabilities]:
+        told = yield
+        return evolve(told, rates=tuple(evolve(rate, limit=2 * rate.limit) for rate in told.rates))
+
+
+def play(scenario: Scenario, *, runtime: RuntimeFactory = InProcessRuntime) -> Story:
+    """Play a scenario from beginning to end.
+
+    Args:
+        runtime: what the flows run on.
+
+    Raises:
+        Stuck: it does not end, not even by cancelling it.
+    """
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    with _seeded_scheduler(scenario.seed), _alarm(), structlog_off():
+        return anyio.run(
+            _play, scenario, runtime, backend="trio", backend_options={"clock": clock, "strict_exception_groups": True}
+        )
+
+
+async def _play(scenario: Scenario, runtime: RuntimeFactory) -> Story:
+    chance = random.Random(f"ids {scenario.seed}")
+    plugins: list[object] = [Boaster()] if scenario.strict else []
+    if scenario.post != Post():
+        plugins.append(Courier(scenario.post, scenario.seed))
+
+    def clock() -> Clock:
+        now = client.provider.exchange.now()
+        return Clock(started=now - timedelta(seconds=scenario.skew))
+
+    client = SeededClient(
+        "fake",
+        Surroundings(lambda: chance.randbytes(8).hex(), clock, runtime),
+        caller_id=CALLER_ID,
+        policy=Policy(minimum=min(3, scenario.maximum), maximum=scenario.maximum),
+        plugins=plugins,
+        **scenario.settings,
+    )
+    _set_up(client.provider, scenario)
+    story = Story(scenario, client.provider, [Attendance(each) for each in scenario.gatherings])
+    before = trio.lowlevel.current_statistics().tasks_living
+    with anyio.move_on_after(LIFETIME) as lifetime:
+        with anyio.CancelScope() as everything:
+            async with anyio.create_task_group() as world:
+                if scenario.client_cancelled is not None:
+                    world.start_soon(_cancel, everything, scenario.client_cancelled)
+                async with client, anyio.create_task_group() as application:
+                    for attendance in story.attendances:
+                        application.start_soon(_attend, client, attendance, scenario)
+                story.closed_at = anyio.current_time()
+                story.up = client.provider.exchange.still_up()
+                world.cancel_scope.cancel()
+        if not story.closed_at:
+            story.closed_at = anyio.current_time()
+            story.up = client.provider.exchange.still_up()
+        await anyio.sleep(AFTERMATH)
+        story.up = tuple(dict.fromkeys((*story.up, *client.provider.exchange.still_up())))
+    story.ended = not lifetime.cancelled_caught
+    story.tasks = trio.lowlevel.current_statistics().tasks_living - before
+    return story
+
+
+def _set_up(provider: Any, scenario: Scenario) -> None:
+    for gathering in scenario.gatherings:
+        for person in gathering.everybody:
+            script = provider.party(person.address)
+            if person.reaction == "never_answers":
+                script.never_answers()
+            else:
+                getattr(script, person.reaction)(person.after)
+            if person.hangs_up_after is not None:
+                script.hangs_up(person.hangs_up_after)
+    for mishap in scenario.mishaps:
+        provider.fail(
+            mishap.operation, mishap.kind, times=mishap.times, after=mishap.after, seconds=mishap.seconds
+        )
+
+
+async def _cancel(scope: anyio.CancelScope, cancellation: Cancellation) -> None:
+    await anyio.sleep(cancellation.at)
+    for _ in range(cancellation.turns):
+        await anyio.lowlevel.checkpoint()
+    scope.cancel()
+
+
+async def _attend(client: AsyncClient, attendance: Attendance, scenario: Scenario) -> None:
+    """The application's way with one meeting."""
+    gathering = attendance.gathering
+    attendance.waiting += gathering.deeds
+    await anyio.sleep(gathering.starts)
+    meeting = attendance.meeting = client.connect(
+        *(_party(person) for person in gathering.people),
+        quorum=gathering.quorum,
+        growable=gathering.growable,
+        answer_timeout=timedelta(seconds=gathering.answer_timeout),
+    )
+    attendance.asked_at = anyio.current_time()
+    async with anyio.create_task_group() as others:
+        with anyio.CancelScope() as scope:
+            if gathering.cancellation is not None:
+                others.start_soon(_cancel, scope, gathering.cancellation)
+            for deed in gathering.deeds:
+                others.start_soon(_do, meeting, attendance, deed)
+            try:
+                async with meeting:
+                    attendance.established = True
+                    await anyio.sleep(gathering.stays)
+                    await _look_when_quiet(client.provider, attendance, scenario)
+                    attendance.leaving_at = anyio.current_time()
+                    if gathering.leaves == "raise":
+                        raise Boom
+                    if gathering.leaves == "end":
+                        await meeting.end()
+            except Exception as error:
+                attendance.raised = error
+                if not isinstance(error, ConfkitError | Boom):
+                    attendance.defects.append(f"the block raised {error!r}")
+        attendance.cancelled = scope.cancelled_caught
+        attendance.left_at = anyio.current_time()
+        with anyio.move_on_after(PATIENCE):
+            while attendance.waiting:
+                await anyio.sleep(1)
+        others.cancel_scope.cancel()
+
+
+def _party(person: Person) -> Party:
+    return Party(person.address, name=person.name)
+
+
+async def _do(meeting: Meeting, attendance: Attendance, deed: Deed) -> None:
+    everybody = attendance.gathering.everybody
+    party = _party(everybody[deed.person]) if everybody else Party("")
+    await anyio.sleep(deed.at)
+    try:
+        match deed.what:
+            case "add" | "again":
+                await meeting.add(party)
+            case "remove":
+                await meeting.remove(party)
+            case "mute":
+                await meeting.mute(party)
+            case "unmute":
+                await meeting.unmute(party)
+            case "mute_all":
+                await meeting.mute_all()
+            case "say":
+                await meeting.say("hello")
+            case "end":
+                await meeting.end()
+    except ConfkitError:
+        pass  # it may well be too late or too much
+    except Exception as error:
+        attendance.defects.append(f"{deed.what} raised {error!r}")
+    attendance.waiting.remove(deed)
+
+
+async def _look_when_quiet(provider: Any, attendance: Attendance, scenario: Scenario) -> None:
+    """Compare the roster with the exchange at a moment when nothing is on the way; do without if none comes."""
+    if scenario.post.lost:
+        return
+    calm = 2.0 + 4 * scenario.latency + scenario.post.late
+    if scenario.events == "poll" or scenario.post.breaks:
+        calm += 12.0 + 2 * scenario.latency
+    if scenario.rates != "off":
+        calm += 20.0
+    began = anyio.current_time()
+    meeting = attendance.meeting
+    assert meeting is not None
+    while anyio.current_time() - began < 4 * calm:
+        await anyio.sleep(calm / 4)
+        exchange = provider.exchange
+        now = exchange.now()
+        busy = any(request.outcome == "pending" for request in provider.requests)
+        last = exchange.history[-1].at if exchange.history else None
+        if not busy and (last is None or (now - last).total_seconds() > calm):
+            attendance.quiet = True
+            attendance.misfits += _misfits(exchange, meeting)
+            return
+
+
+def _misfits(exchange: Any, meeting: Meeting) -> Iterator[str]:
+    for person in meeting.participants:
+        call = exchange.calls.get(person.call_id) if person.call_id else None
+        place = exchange.place_of(person.call_id) if person.call_id else None
+        bridges = [bridge for bridge in exchange.bridges.values() if person.call_id in bridge.call_ids]
+        answered = call is not None and call.state.value == "answered"
+        truth = "ended" if call is None or call.state.value == "ended" else call.state.value
+        if answered and (place is not None or any(len(bridge.call_ids) > 1 for bridge in bridges)):
+            truth = "joined"
+        told = person.state.value
+        if told == "joined" and answered and bridges:
+            continue  # alone on a bridge that the other has left
+        if told in ("waiting", "dialling", "queued") and truth in ("queued", "ended"):
+            continue  # it has not been dialled
+        if told != truth:
+            yield f"{person.id} ({person.party.label}) is told to be {told}, and is {truth}"
+
+
+@contextmanager
+def _seeded_scheduler(seed: int) -> Iterator[None]:
+    """Make trio run its tasks in an order that the seed decides, as its own hypothesis plugin does."""
+    core: Any = trio._core._run
+    before = (core._ALLOW_DETERMINISTIC_SCHEDULING, core._r.getstate())
+    core._ALLOW_DETERMINISTIC_SCHEDULING = True
+    core._r.seed(seed)
+    try:
+        yield
+    finally:
+        core._ALLOW_DETERMINISTIC_SCHEDULING = before[0]
+        core._r.setstate(before[1])
+
+
+@contextmanager
+def _alarm() -> Iterator[None]:
+    def ring(_signal: int, _frame: object) -> None:
+        raise Stuck(f"no end after {ALARM:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, ALARM)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def structlog_off() -> Iterator[None]:
+    """Nothing is logged: thousands of runs would say too much."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
