@@ -1,0 +1,172 @@
+"""The settings of the fake provider, and the capabilities that they give it."""
+
+from __future__ import annotations
+
+import enum
+from datetime import timedelta
+from typing import Final
+
+from attrs import field, frozen, validators
+from attrs.converters import to_bool
+
+from confkit.capabilities import (
+    Bridging,
+    Capabilities,
+    EventSource,
+    Idempotency,
+    Joining,
+    Materialise,
+    RateClass,
+)
+
+MAX_TEXT: Final = 1000
+
+
+class Shape(enum.Enum):
+    """How the platform makes conferences and gets calls into them."""
+
+    #: Create a conference, dial, add the answered call (Bandwidth v1, Asterisk).
+    EXPLICIT = "explicit"
+    #: The first call that is dialled into a room by its name makes it (Twilio, Plivo).
+    ON_JOIN = "on_join"
+    #: The first answered call that is added makes the conference (Telnyx Call Control).
+    FROM_CALL = "from_call"
+    #: Create a conference; calls dialled into it join by themselves (LiveKit).
+    FUSED = "fused"
+
+
+class Rates(enum.Enum):
+    """The limits that the provider enforces."""
+
+    OFF = "off"
+    #: Like Bandwidth v1 by default (``callRateLimits.md`` in its burst reading, ``resourceRateLimits.md``).
+    BANDWIDTH = "bandwidth"
+
+
+_SECOND = timedelta(seconds=1)
+
+RATES: Final[dict[Rates, tuple[RateClass, ...]]] = {
+    Rates.OFF: (),
+    Rates.BANDWIDTH: (
+        RateClass(name="calls", limit=10, per=10 * _SECOND, costs={"create_call": 1}),
+        RateClass(
+            name="conferences",
+            limit=1,
+            per=_SECOND,
+            costs=dict.fromkeys(
+                (
+                    "create_conference",
+                    "end_conference",
+                    "add_member",
+                    "update_member",
+                    "remove_member",
+                    "update_conference",
+                    "play",
+                ),
+                1,
+            ),
+        ),
+        RateClass(
+            name="other calls",
+            limit=1,
+            per=_SECOND,
+            costs=dict.fromkeys(
+                (
+                    "hang_up",
+                    "record",
+                    "send_digits",
+                    "transfer",
+                    "answer_call",
+                    "reject_call",
+                    "fetch",
+                    "list_calls",
+                    "find",
+                ),
+                1,
+            ),
+        ),
+        RateClass(name="bridges", limit=1, per=_SECOND, costs={"create_bridge": 1, "end_bridge": 1}),
+    ),
+}
+
+
+def _idempotency(value: str | Idempotency) -> Idempotency:
+    kind = Idempotency(value)
+    if kind is Idempotency.KEY:
+        raise ValueError("the fake has 'none' and 'client_id'")
+    return kind
+
+
+def _events(value: str | EventSource) -> EventSource:
+    source = EventSource(value)
+    if source is EventSource.WEBHOOK:
+        raise ValueError("the fake has 'stream' and 'poll'")
+    return source
+
+
+def _max_members(value: int | str | None) -> int | None:
+    if value is None or value == "none":
+        return None
+    number = int(value)
+    if number < 1:
+        raise ValueError("a conference holds at least one member")
+    return number
+
+
+@frozen(kw_only=True)
+class FakeSettings:
+    """The settings; each is a keyword, or an environment variable such as ``FAKE_SHAPE``.
+
+    Args:
+        shape: ``explicit``, ``on_join``, ``from_call`` or ``fused``.
+        bridge: ``after`` (two answered calls), ``first`` (an empty one, then dial into it) or ``none``.
+        events: ``stream``, or ``poll`` for a platform that tells nothing by itself.
+        max_members: how many a conference holds at a time; ``None`` (in the environment ``none``) for no limit.
+        latency: seconds that each request takes on its way, there and back.
+        answer_after: seconds until unscripted parties answer.
+        rates: ``off``, or ``bandwidth`` for limits like those of Bandwidth v1.
+        idempotency: ``none``, or ``client_id`` where the intent's key becomes the id of what it creates.
+        end_hangs_up: ending a conference hangs up its members' calls.
+    """
+
+    shape: Shape = field(default=Shape.EXPLICIT, converter=Shape)
+    bridge: Bridging = field(default=Bridging.AFTER, converter=Bridging)
+    events: EventSource = field(default=EventSource.STREAM, converter=_events)
+    max_members: int | None = field(default=20, converter=_max_members)
+    latency: float = field(default=0.0, converter=float, validator=validators.ge(0))
+    answer_after: float = field(default=0.0, converter=float, validator=validators.ge(0))
+    rates: Rates = field(default=Rates.OFF, converter=Rates)
+    idempotency: Idempotency = field(default=Idempotency.NONE, converter=_idempotency)
+    end_hangs_up: bool = field(default=False, converter=to_bool)
+
+    def capabilities(self) -> Capabilities:
+        """What a provider with these settings can do."""
+        materialise = {
+            Shape.ON_JOIN: Materialise.ON_JOIN,
+            Shape.FROM_CALL: Materialise.FROM_CALL,
+        }.get(self.shape, Materialise.EXPLICIT)
+        fused = self.shape in (Shape.ON_JOIN, Shape.FUSED)
+        bridged = self.bridge is not Bridging.NONE
+        finds = {"create_call", "add_member", "transfer", "answer_call"}
+        if materialise is Materialise.EXPLICIT:
+            finds.add("create_conference")
+        if bridged:
+            finds.add("create_bridge")
+        targets = {"conference", "member", "call"} | ({"bridge"} if bridged else set())
+        return Capabilities(
+            materialise=materialise,
+            joining=Joining.FUSED if fused else Joining.EXPLICIT,
+            bridging=self.bridge,
+            max_members=self.max_members,
+            member=frozenset({"mute", "hold", "deaf", "coach"}),
+            play=frozenset(targets | {"url", "text", "loop", "stop"}),
+            max_text=MAX_TEXT,
+            record=frozenset(targets - {"member"} | {"pause"}),
+            end_hangs_up=self.end_hangs_up,
+            admits=frozenset({"conference", "bridge"} if bridged else {"conference"}),
+            moves_calls=bridged,
+            events=frozenset({self.events, EventSource.POLL}),
+            idempotency=self.idempotency,
+            finds=frozenset(finds),
+            rates=RATES[self.rates],
+        )

@@ -1,0 +1,581 @@
+"""The fake provider: every operation of the contract over an exchange."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+from confkit import models
+from confkit.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise
+from confkit.errors import Conflict, InvalidRequest
+from confkit.events import Event
+from confkit.hookspecs import ProviderSpec, hookimpl
+from confkit_fake import exchange as telephone
+from confkit_fake import translate
+from confkit_fake.exchange import ErrorCode, Exchange, ExchangeError, Facts, PartyScript
+from confkit_fake.faults import Fault, FaultKind, Request
+from confkit_fake.options import MAX_TEXT, FakeSettings, Rates, Shape
+from confkit_fake.wire import Wire
+
+T = TypeVar("T")
+Deliver = Callable[[list[Event]], list[Event]]
+
+_OVER = frozenset(
+    {
+        ErrorCode.CONFERENCE_ENDED,
+        ErrorCode.MEMBER_LEFT,
+        ErrorCode.CALL_OVER,
+        ErrorCode.BRIDGE_OVER,
+        ErrorCode.BRIDGE_EMPTY,
+    }
+)
+
+
+class Stream:
+    """The provider's events from its creation on; it never ends."""
+
+    def __init__(self, provider: FakeProvider, facts: Facts) -> None:
+        self._provider = provider
+        self._facts = facts
+        self._ready: deque[Event] = deque()
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._ready:
+            batch = [translate.event(fact, self._provider.exchange) for fact in await self._facts.batch()]
+            self._ready.extend(self._provider.deliver(batch))
+        return self._ready.popleft()
+
+
+class FakeProvider(ProviderSpec):
+    """An in-memory provider; it belongs to one event loop at a time.
+
+    Args: the settings; see :class:`confkit_fake.FakeSettings`.
+
+    Attributes:
+        exchange: the telephone exchange behind it: the truth.
+        deliver: what the event stream makes of each batch of new events: replace it to lose, repeat, reorder or
+            hold back events.
+        closed: whether the client has released it.
+
+    Raises:
+        ValueError: a setting is malformed.
+    """
+
+    name = translate.NAME
+
+    def __init__(
+        self,
+        *,
+        shape: Shape | str = Shape.EXPLICIT,
+        bridge: Bridging | str = Bridging.AFTER,
+        events: EventSource | str = EventSource.STREAM,
+        max_members: int | None = 20,
+        latency: float = 0.0,
+        answer_after: float = 0.0,
+        rates: Rates | str = Rates.OFF,
+        idempotency: Idempotency | str = Idempotency.NONE,
+        end_hangs_up: bool = False,
+    ) -> None:
+        self.settings = FakeSettings(
+            shape=shape,
+            bridge=bridge,
+            events=events,
+            max_members=max_members,
+            latency=latency,
+            answer_after=answer_after,
+            rates=rates,
+            idempotency=idempotency,
+            end_hangs_up=end_hangs_up,
+        )
+        self.exchange = Exchange(max_members=self.settings.max_members, end_hangs_up=self.settings.end_hangs_up)
+        self.exchange.default_answer_after = self.settings.answer_after
+        self.deliver: Deliver = list
+        self.closed = False
+        self._capabilities = self.settings.capabilities()
+        self._wire = Wire(self.exchange, latency=self.settings.latency, rates=self._capabilities.rates)
+        self._specs: dict[str, models.ConferenceSpec] = {}  # of conferences that do not exist yet, by key
+        lacking = []
+        if self.settings.bridge is Bridging.NONE:
+            lacking += ["create_bridge", "end_bridge"]
+        if self.settings.events is EventSource.POLL:
+            lacking += ["events"]
+        for operation in lacking:
+            # pluggy registers the methods that it finds on the object; what is not a method is not there.
+            setattr(self, operation, None)
+
+    # For tests
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request in the order of sending, whatever became of it."""
+        return self._wire.requests
+
+    def party(self, address: str) -> PartyScript:
+        """The script of a party, to be changed by its methods."""
+        return self.exchange.party(address)
+
+    def fail(
+        self,
+        operation: str,
+        kind: FaultKind | str,
+        *,
+        times: int = 1,
+        after: int = 0,
+        seconds: float = 1.0,
+    ) -> None:
+        """Script a fault.
+
+        Args:
+            kind: ``refuse``, ``drop-reply``, ``lost``, ``late``, ``error-500``, ``rate-limit`` or ``slow``.
+            times: how many requests it hits.
+            after: how many it lets pass before.
+            seconds: how late, how slow, or when to try again.
+
+        Raises:
+            ValueError: there is no such operation or kind.
+        """
+        self._wire.faults.add(operation, Fault(FaultKind(kind), times=times, after=after, seconds=seconds))
+
+    # Every provider has these
+
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        """What this provider can do."""
+        return self._capabilities
+
+    @hookimpl
+    async def create_conference(self, spec: models.ConferenceSpec, op: models.Op) -> models.Conference:
+        """Create an empty conference; where rooms come of themselves, remember what it is to be."""
+        self._check_options("create_conference", spec.provider_options, {"interpret_digits"})
+        if self._capabilities.materialise is not Materialise.EXPLICIT:
+            self._specs[op.key] = spec
+            return models.Conference(provider=self.name, key=op.key)
+
+        def execute() -> models.Conference:
+            existing = self.exchange.conferences.get(op.key) if self._client_ids else None
+            record = existing or self._new_conference(op.key, spec.caller_id, spec, id=self._id(op))
+            record.notes["op"] = op.key
+            return translate.conference(record)
+
+        return await self._wire.mutate("create_conference", op, execute)
+
+    @hookimpl
+    async def create_call(
+        self, spec: models.CallSpec, op: models.Op, into: models.Conference | models.Bridge | None
+    ) -> models.Dialled:
+        """Dial a party."""
+        self._check_options("create_call", spec.provider_options, ())
+
+        def execute() -> models.Dialled:
+            existing = self.exchange.calls.get(op.key) if self._client_ids else None
+            return self._dialled(existing or self._dial(spec, op, into), into)
+
+        return await self._wire.mutate("create_call", op, execute)
+
+    @hookimpl
+    async def end_conference(self, conference: models.Conference, op: models.Op) -> None:
+        """End a conference for everyone."""
+        room = self._find_conference(conference)
+        conference_id = room.id if room else conference.id
+        if conference_id is None:
+            return  # it never came to be
+        await self._wire.mutate(
+            "end_conference", op, _unless_over(lambda: self.exchange.end_conference(conference_id))
+        )
+
+    @hookimpl
+    async def hang_up(self, call: models.Call, op: models.Op) -> None:
+        """End a call, ringing or answered."""
+        await self._wire.mutate("hang_up", op, _unless_over(lambda: self.exchange.hang_up(call.id)))
+
+    @hookimpl
+    async def remove_member(self, member: models.Member, op: models.Op) -> None:
+        """Take a member out of the conference; the call stays up."""
+        await self._wire.mutate("remove_member", op, _unless_over(lambda: self.exchange.remove_member(member.id)))
+
+    @hookimpl
+    async def fetch(self, ref: models.Conference | models.Call | models.Bridge) -> models.Snapshot:
+        """The exchange's account of a conference, a call or a bridge."""
+        return await self._wire.read("fetch", "", lambda: self._snapshot(ref))
+
+    # Membership
+
+    @hookimpl
+    async def add_member(
+        self,
+        conference: models.Conference,
+        call: models.Call,
+        options: models.MemberOptions,
+        op: models.Op,
+    ) -> models.Member:
+        """Put an answered call into a conference, off its bridge if it is on one."""
+        self._check_options("add_member", options.provider_options, ())
+
+        def execute() -> models.Member:
+            existing = self.exchange.members.get(op.key) if self._client_ids else None
+            return self._member(existing or self._add(conference, call, options, op))
+
+        return await self._wire.mutate("add_member", op, execute)
+
+    @hookimpl
+    async def update_member(self, member: models.Member, patch: models.MemberPatch, op: models.Op) -> None:
+        """Mute, hold, deafen or coach one member."""
+        await self._wire.mutate(
+            "update_member",
+            op,
+            lambda: self.exchange.update_member(
+                member.id, mute=patch.mute, hold=patch.hold, deaf=patch.deaf, coach=patch.coach
+            ),
+        )
+
+    @hookimpl
+    async def update_conference(
+        self, conference: models.Conference, patch: models.ConferencePatch, op: models.Op
+    ) -> None:
+        """Mute or hold everyone."""
+        await self._wire.mutate(
+            "update_conference",
+            op,
+            lambda: self.exchange.update_conference(
+                self._conference_id(conference), mute=patch.mute, hold=patch.hold
+            ),
+        )
+
+    # Bridges
+
+    @hookimpl
+    async def create_bridge(self, calls: tuple[models.Call, ...], op: models.Op) -> models.Bridge:
+        """Connect two answered calls, or make an empty bridge to dial into."""
+        if self.settings.bridge is Bridging.AFTER and len(calls) != 2:
+            raise InvalidRequest(
+                f"a bridge takes two answered calls, not {len(calls)}",
+                provider=self.name,
+                operation="create_bridge",
+            )
+
+        def execute() -> models.Bridge:
+            existing = self.exchange.bridges.get(op.key) if self._client_ids else None
+            record = existing or self.exchange.create_bridge(
+                [call.id for call in calls], id=self._id(op), notes={"op": op.key}
+            )
+            return translate.bridge(record)
+
+        return await self._wire.mutate("create_bridge", op, execute)
+
+    @hookimpl
+    async def end_bridge(self, bridge: models.Bridge, op: models.Op) -> None:
+        """Take a bridge down; its calls stay up."""
+        await self._wire.mutate("end_bridge", op, _unless_over(lambda: self.exchange.end_bridge(bridge.id)))
+
+    # Media and calls
+
+    @hookimpl
+    async def play(
+        self,
+        target: models.Conference | models.Member | models.Call | models.Bridge,
+        media: models.Media,
+        op: models.Op,
+    ) -> None:
+        """Play a file or speak a text, or stop both."""
+        if media.url is not None and media.text is not None:
+            raise InvalidRequest("play a file or a text, not both", provider=self.name, operation="play")
+        if media.text is not None and not 0 < len(media.text) <= MAX_TEXT:
+            raise InvalidRequest(
+                f"a text has 1 to {MAX_TEXT} characters, not {len(media.text)}",
+                provider=self.name,
+                operation="play",
+            )
+
+        def execute() -> None:
+            self.exchange.play(self._target_id(target), url=media.url, text=media.text, loop=media.loop)
+
+        def stop() -> None:
+            self.exchange.stop_playing(self._target_id(target))
+
+        stops = media.url is None and media.text is None
+        await self._wire.mutate("play", op, _unless_over(stop) if stops else execute)
+
+    @hookimpl
+    async def record(
+        self,
+        target: models.Conference | models.Call | models.Bridge,
+        action: models.RecordAction,
+        op: models.Op,
+    ) -> None:
+        """Start, stop or pause a recording."""
+        await self._wire.mutate("record", op, lambda: self.exchange.record(self._target_id(target), action))
+
+    @hookimpl
+    async def send_digits(self, call: models.Call, digits: str, op: models.Op) -> None:
+        """Send DTMF to a party."""
+        await self._wire.mutate("send_digits", op, lambda: self.exchange.send_digits(call.id, digits))
+
+    @hookimpl
+    async def transfer(self, call: models.Call, to: str, caller_id: str, op: models.Op) -> models.Call:
+        """Hand an answered call over to another address."""
+
+        def execute() -> models.Call:
+            existing = self.exchange.calls.get(op.key) if self._client_ids else None
+            record = existing or self.exchange.transfer(
+                call.id, to, caller_id=caller_id, id=self._id(op), notes={"op": op.key}
+            )
+            return translate.call(record)
+
+        return await self._wire.mutate("transfer", op, execute)
+
+    @hookimpl
+    async def answer_call(
+        self, call: models.Call, into: models.Conference | models.Bridge | None, op: models.Op
+    ) -> models.Dialled:
+        """Answer an incoming call."""
+
+        def execute() -> models.Dialled:
+            record = self.exchange.call(call.id)
+            if self._client_ids and record.notes.get("op") == op.key:
+                return self._dialled(record, into)
+            if isinstance(into, models.Bridge):
+                self.exchange.answer(call.id, bridge_id=into.id)
+            elif into is not None and self._fused:
+                conference_id = self._room(into, record.to)
+                self.exchange.answer(call.id, conference_id=conference_id)
+            else:
+                self.exchange.answer(call.id)
+            record.notes |= {"op": op.key, "into": getattr(into, "key", None)}
+            return self._dialled(record, into)
+
+        return await self._wire.mutate("answer_call", op, execute)
+
+    @hookimpl
+    async def reject_call(self, call: models.Call, op: models.Op) -> None:
+        """Refuse an incoming call."""
+        await self._wire.mutate("reject_call", op, _unless_over(lambda: self.exchange.reject(call.id)))
+
+    # Looking
+
+    @hookimpl
+    async def list_calls(self, into: models.Conference | models.Bridge) -> tuple[models.Call, ...]:
+        """The calls dialled into a conference or bridge, ended ones included."""
+        return await self._wire.read("list_calls", "", lambda: self._calls_of(into))
+
+    @hookimpl
+    async def find(
+        self, op_key: str, hint: models.FindHint
+    ) -> tuple[models.Call | models.Member | models.Conference | models.Bridge, ...]:
+        """What a request with this key did create: the exchange keeps every key as a tag."""
+        return await self._wire.read("find", op_key, lambda: self._made_by(op_key, hint.operation))
+
+    @hookimpl
+    def events(self) -> AsyncIterator[Event]:
+        """All facts of the exchange from now on."""
+        return Stream(self, self.exchange.facts())
+
+    @hookimpl
+    async def aclose(self) -> None:
+        """Nothing to release; the exchange stays, to be looked at."""
+        self.closed = True
+
+    # The platform's own ways
+
+    @property
+    def _client_ids(self) -> bool:
+        return self.settings.idempotency is Idempotency.CLIENT_ID
+
+    @property
+    def _fused(self) -> bool:
+        return self._capabilities.joining is Joining.FUSED
+
+    def _id(self, op: models.Op) -> str | None:
+        return op.key if self._client_ids else None
+
+    def _dial(
+        self, spec: models.CallSpec, op: models.Op, into: models.Conference | models.Bridge | None
+    ) -> telephone.Call:
+        conference_id = bridge_id = None
+        joins = False
+        if isinstance(into, models.Bridge):
+            bridge_id = into.id
+        elif into is not None:
+            joins = self._fused
+            conference_id = self._room(into, spec.caller_id) if joins else into.id
+        return self.exchange.dial(
+            spec.to,
+            caller_id=spec.caller_id,
+            ring_for=spec.answer_timeout.total_seconds(),
+            conference_id=conference_id,
+            bridge_id=bridge_id,
+            join_on_answer=joins,
+            id=self._id(op),
+            notes={"op": op.key, "into": getattr(into, "key", None)},
+        )
+
+    def _dialled(self, record: telephone.Call, into: models.Conference | models.Bridge | None) -> models.Dialled:
+        call = translate.call(record)
+        if into is None:
+            return models.Dialled(call=call)
+        if isinstance(into, models.Bridge):
+            return models.Dialled(call=call, membership=models.Membership.ON_ANSWER)
+        if not self._fused:
+            return models.Dialled(call=call, membership=models.Membership.EXPLICIT)
+        room = self.exchange.conferences.get(record.conference_id or "")
+        return models.Dialled(
+            call=call,
+            membership=models.Membership.FUSED,
+            conference=translate.conference(room) if room and into.id is None else None,
+        )
+
+    def _add(
+        self,
+        conference: models.Conference,
+        call: models.Call,
+        options: models.MemberOptions,
+        op: models.Op,
+    ) -> telephone.Member:
+        if conference.id is not None:
+            return self.exchange.add_member(
+                conference.id,
+                call.id,
+                mute=options.mute,
+                hold=options.hold,
+                id=self._id(op),
+                notes={"op": op.key},
+            )
+        if self._live_room(conference.key):
+            raise Conflict(
+                "a conference of this name exists already",
+                provider=self.name,
+                operation="add_member",
+                code="conference_exists",
+            )
+        spec = self._specs.get(conference.key)
+        return self.exchange.seed_conference(
+            call.id,
+            caller_id=spec.caller_id if spec else call.caller_id,
+            mute=options.mute,
+            hold=options.hold,
+            interpret_digits=_interpret_digits(spec),
+            id=self._id(op),
+            notes={"key": conference.key},
+            member_notes={"op": op.key},
+        )
+
+    def _room(self, conference: models.Conference, caller_id: str) -> str:
+        """The id of the room that a call is to join by itself; a room that is known by name is made."""
+        if conference.id is not None:
+            return conference.id
+        room = self._live_room(conference.key)
+        return (room or self._new_conference(conference.key, caller_id, self._specs.get(conference.key))).id
+
+    def _new_conference(
+        self, key: str, caller_id: str, spec: models.ConferenceSpec | None, id: str | None = None
+    ) -> telephone.Conference:
+        return self.exchange.create_conference(
+            caller_id=caller_id,
+            interpret_digits=_interpret_digits(spec),
+            id=id,
+            notes={"key": key},
+        )
+
+    def _live_room(self, key: str) -> telephone.Conference | None:
+        return next(
+            (
+                room
+                for room in self.exchange.conferences.values()
+                if room.notes.get("key") == key and room.state is not models.ConferenceState.ENDED
+            ),
+            None,
+        )
+
+    def _find_conference(self, conference: models.Conference) -> telephone.Conference | None:
+        if conference.id is not None:
+            return self.exchange.conferences.get(conference.id)
+        return self._live_room(conference.key)
+
+    def _conference_id(self, conference: models.Conference) -> str:
+        record = self._find_conference(conference)
+        if record is None:
+            raise ExchangeError(ErrorCode.CONFERENCE_NOT_FOUND, conference.id or conference.key)
+        return record.id
+
+    def _target_id(self, target: models.Conference | models.Member | models.Call | models.Bridge) -> str:
+        return self._conference_id(target) if isinstance(target, models.Conference) else target.id
+
+    def _member(self, record: telephone.Member) -> models.Member:
+        return translate.member(record, self.exchange.conferences[record.conference_id])
+
+    def _calls_of(self, into: models.Conference | models.Bridge) -> tuple[models.Call, ...]:
+        calls = self.exchange.calls.values()
+        if isinstance(into, models.Bridge):
+            if into.id not in self.exchange.bridges:
+                raise ExchangeError(ErrorCode.BRIDGE_NOT_FOUND, into.id)
+            return tuple(translate.call(call) for call in calls if call.bridge_id == into.id)
+        if into.id is not None and into.id not in self.exchange.conferences:
+            raise ExchangeError(ErrorCode.CONFERENCE_NOT_FOUND, into.id)
+        return tuple(
+            translate.call(call)
+            for call in calls
+            if call.notes.get("into") == into.key or (into.id and call.conference_id == into.id)
+        )
+
+    def _snapshot(self, ref: models.Conference | models.Call | models.Bridge) -> models.Snapshot:
+        if isinstance(ref, models.Call):
+            record = self.exchange.call(ref.id)
+            place = self.exchange.place_of(ref.id)
+            members = (self._member(place),) if place else ()
+            return models.Snapshot(calls=(translate.call(record),), members=members)
+        if isinstance(ref, models.Bridge):
+            calls = self._calls_of(ref)
+            return models.Snapshot(bridge=translate.bridge(self.exchange.bridges[ref.id]), calls=calls)
+        conference = self._find_conference(ref)
+        if conference is None:
+            if ref.id is not None:
+                raise ExchangeError(ErrorCode.CONFERENCE_NOT_FOUND, ref.id)
+            return models.Snapshot(conference=ref, calls=self._calls_of(ref))
+        return models.Snapshot(
+            conference=translate.conference(conference),
+            members=tuple(self._member(each) for each in self.exchange.members_of(conference.id)),
+            calls=self._calls_of(ref),
+        )
+
+    def _made_by(
+        self, op_key: str, operation: str
+    ) -> tuple[models.Call | models.Member | models.Conference | models.Bridge, ...]:
+        if operation in ("create_call", "transfer", "answer_call"):
+            calls = self.exchange.calls.values()
+            return tuple(translate.call(call) for call in calls if call.notes.get("op") == op_key)
+        if operation == "add_member":
+            members = self.exchange.members.values()
+            return tuple(self._member(each) for each in members if each.notes.get("op") == op_key)
+        if operation == "create_conference":
+            rooms = self.exchange.conferences.values()
+            return tuple(translate.conference(room) for room in rooms if room.notes.get("op") == op_key)
+        bridges = self.exchange.bridges.values()
+        return tuple(translate.bridge(bridge) for bridge in bridges if bridge.notes.get("op") == op_key)
+
+    def _check_options(self, operation: str, given: Mapping[str, Any], known: Collection[str]) -> None:
+        if unknown := sorted(set(given) - set(known)):
+            raise InvalidRequest(
+                f"unknown provider_options: {', '.join(unknown)} (known: {', '.join(known) or 'none'})",
+                provider=self.name,
+                operation=operation,
+            )
+
+
+def _interpret_digits(spec: models.ConferenceSpec | None) -> bool:
+    return bool(spec.provider_options.get("interpret_digits", True)) if spec else True
+
+
+def _unless_over(execute: Callable[[], object]) -> Callable[[], None]:
+    """Ending what is over, or stopping what does not play, succeeds."""
+
+    def forgiving() -> None:
+        try:
+            execute()
+        except ExchangeError as refusal:
+            if refusal.code not in _OVER:
+                raise
+
+    return forgiving
