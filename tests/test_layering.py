@@ -1,0 +1,136 @@
+"""The architecture, kept by looking at the imports: who may use whom, and what stays out of the way."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import pytest
+
+import confkit
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "confkit"
+
+# Highest first. A module imports from lower rows; within a row too, as long as no circle arises.
+LAYERS = [
+    {"cli"},
+    {"testing"},
+    {"blocking"},
+    {"client"},
+    {"meeting", "webhooks"},
+    {"engine"},
+    {"operations", "sequence"},
+    {"intake", "roster", "table"},
+    {"flows", "steps"},
+    {"http", "otel", "pacing", "plugins"},
+    {"hookspecs", "messages", "trace"},
+    {"clock", "policy", "settings"},
+    {"addresses", "capabilities", "errors", "events", "log", "models"},
+]
+# What a plugin may build on. The rest of confkit may change without notice.
+PUBLIC = {
+    "addresses",
+    "capabilities",
+    "errors",
+    "events",
+    "hookspecs",
+    "http",
+    "models",
+    "policy",
+    "settings",
+    "testing",
+    "trace",
+    "webhooks",
+}
+CEILING = 700  # lines: a file is read in one sitting
+
+
+def python_files(*folders: Path) -> list[Path]:
+    return sorted(path for folder in folders for path in folder.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[str, str | None]]:
+    """The modules that a file imports, each with the name taken from it, wherever in the file that is."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: line {node.lineno}: write absolute imports"
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("confkit", exclude_type_checking_imports=True, cache_dir=None)
+
+
+def test_imports_point_down_the_layers(graph: grimp.ImportGraph) -> None:
+    rows = [grimp.Layer(*row, independent=False) for row in LAYERS]
+    found = graph.find_illegal_dependencies_for_layers(layers=rows, containers={"confkit"})
+    assert not [f"{wrong.importer} must not import {wrong.imported}" for wrong in found]
+
+
+def test_imports_go_in_no_circle(graph: grimp.ImportGraph) -> None:
+    assert not graph.nominate_cycle_breakers("confkit")
+
+
+def test_every_module_has_its_layer(graph: grimp.ImportGraph) -> None:
+    modules = {name.removeprefix("confkit.") for name in graph.find_children("confkit")}
+    assert not sorted(modules.difference(*LAYERS))
+
+
+def test_plugins_import_public_names_only() -> None:
+    wrong = []
+    for path in python_files(*ROOT.glob("plugins/*/src")):
+        for module, name in imports(path):
+            package, *parts = [*module.split("."), *([name] if name else [])]
+            if package != "confkit" or not parts:
+                continue
+            public = parts[0] in PUBLIC or (name in confkit.__all__ and module == "confkit")
+            if not public or any(part.startswith("_") for part in parts):
+                wrong.append(f"{path.relative_to(ROOT)} imports {'.'.join([package, *parts])}")
+    assert not wrong
+
+
+def test_the_core_knows_no_plugin_and_no_event_loop() -> None:
+    wrong = []
+    for path in python_files(SOURCE):
+        # The demo brings a provider and its simulator together; that is the command line's business alone.
+        demo = path.relative_to(SOURCE).parts[0] in ("cli", "cli.py")
+        for module, _ in imports(path):
+            package = module.split(".")[0]
+            if package == "asyncio" or (package.startswith("confkit_") and not demo):
+                wrong.append(f"{path.relative_to(ROOT)} imports {module}")
+    assert not wrong
+
+
+def test_importing_confkit_loads_nothing_heavy() -> None:
+    # structlog loads rich where it is installed, so the core imports structlog where it logs.
+    heavy = {"aiohttp", "httpx", "pytest", "rich", "starlette", "trio", "typer", "uvicorn"}
+    script = "import sys, confkit; print(*(name for name in sys.modules if '.' not in name))"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert not sorted(heavy & set(loaded.split()))
+
+
+def test_all_lists_what_is_exported() -> None:
+    submodules = {path.stem for path in SOURCE.iterdir()}
+    exported = {name for name in vars(confkit) if not name.startswith("_")} - submodules - {"annotations"}
+    assert exported <= set(confkit.__all__)
+    assert len(set(confkit.__all__)) == len(confkit.__all__)
+    for name in confkit.__all__:
+        assert getattr(confkit, name) is not None
+
+
+def test_files_can_be_read_in_one_sitting() -> None:
+    folders = [SOURCE, ROOT / "plugins", ROOT / "tests", ROOT / "scripts", ROOT / "benchmarks"]
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in python_files(*folders)
+        if (lines := len(path.read_text().splitlines())) > CEILING
+    }
+    assert not long
