@@ -14,4 +14,6 @@ def main() -> None:
             raise
         print("confkit: the command line needs confkit[cli]: pip install 'confkit[cli]'", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     raise SystemExit(run(sys.argv[1:]))

@@ -47,7 +47,7 @@ _NOT_SETTINGS = {
 }
 _WHERE_NEXT = """
 the same as data        confkit demo --json
-as a Mermaid diagram    confkit connect --mermaid FILE ..., or meeting.trace.mermaid()
+as a Mermaid diagram    confkit connect ... --mermaid FILE
 what providers can do   confkit providers"""
 
 
@@ -115,9 +115,8 @@ def demo(
 ) -> None:
     """Watch a conference being established over HTTP.
 
-    Starts a simulator of the Bandwidth API, with telephones that exist only in memory, on a loopback port, and connects
-    people through it. Needs no account
-    and no network.
+    Starts a simulator of the Bandwidth API on a loopback port, with telephones that exist only in memory, and
+    connects people through it. Needs no account and no network.
     """
     console = Console(highlight=False)
     with demonstration.simulator().in_thread() as running:
@@ -141,7 +140,7 @@ def demo(
 
 @app.command()
 def connect(
-    parties: Annotated[list[str], typer.Argument(metavar="PARTY...", help="E.164 numbers or SIP URIs.")],
+    parties: Annotated[list[str], typer.Argument(metavar="PARTY", help="E.164 numbers or SIP URIs.")],
     provider: Annotated[str, typer.Option("--provider", metavar="NAME", help="An installed provider.")],
     caller_id: Annotated[
         str | None,
@@ -181,7 +180,7 @@ def connect(
 
     def established(meeting: Meeting) -> None:
         if not as_json:
-            console.print(tables.summary(meeting))
+            shown.say(tables.summary(meeting))
 
     session = Session(
         Wanted(
@@ -292,7 +291,7 @@ def _conclude(session: Session, console: Console, *, as_json: bool) -> None:
     if session.failure is not None:
         raise session.failure
     if session.interrupted is not None and not session.established:
-        complain(f"interrupted before anybody was connected: {session.epitaph()}")
+        complain(f"interrupted before the meeting was established: {session.epitaph()}")
         raise typer.Exit(128 + session.interrupted)
 
 

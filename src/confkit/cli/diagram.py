@@ -12,7 +12,8 @@ from confkit.cli.tables import result_of
 from confkit.models import Participant
 from confkit.trace import StepOutcome, StepRecord
 
-_LEFT, _RIGHT, _CLOCK = 44, 16, 9
+#: Columns: the clock, from confkit to the provider, from there to the phones, their names.
+_CLOCK, _LEFT, _RIGHT, _NAME = 9, 44, 16, 24
 _GOOD = (StepOutcome.DONE, StepOutcome.ADOPTED)
 
 
@@ -36,6 +37,8 @@ def draw(records: Sequence[StepRecord], people: Sequence[Participant], provider:
         lines.append(_Line(at, len(lines), Text.assemble((clock, "dim"), text)))
 
     for record in records:
+        if record.outcome is StepOutcome.WITHDRAWN:
+            continue  # it was never sent
         add(record.started_at + record.waited, _request(record))
         if record.outcome is not StepOutcome.STARTED:
             add(record.started_at + record.duration, _reply(record, names))
@@ -74,12 +77,14 @@ def _reply(record: StepRecord, names: dict[str, str]) -> Text:
 
 def _answer(name: str) -> Text:
     line = "◀" + " answers ".rjust(_RIGHT - 2, "─") + "─"
-    return Text.assemble(("│", "dim"), " " * (_LEFT - 1), ("│", "dim"), (line, "yellow"), ("┤ ", "dim"), name)
+    return Text.assemble(
+        ("│", "dim"), " " * (_LEFT - 1), ("│", "dim"), (line, "yellow"), ("┤ ", "dim"), _fit(name, _NAME)
+    )
 
 
 def _out(what: str, name: str) -> list[str | tuple[str, str]]:
     line = f"─ {what} ".ljust(_RIGHT - 1, "─") + "▶"
-    return [(line, "yellow"), ("│ ", "dim"), name]
+    return [(line, "yellow"), ("│ ", "dim"), _fit(name, _NAME)]
 
 
 def _far(edge: str) -> list[str | tuple[str, str]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from typing import Any
 
+from confkit.addresses import masked
 from confkit.errors import ConfkitError, PluginError, PolicyError
 
 REFUSED = 2  # nothing was sent: the policy, a plugin or a setting stood against it
 FAILED = 1
+_NUMBER = re.compile(r"\+?[0-9]{8,15}")
 
 
 def status_of(error: BaseException) -> int:
@@ -29,6 +32,7 @@ def sentence(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, ConfkitError):
         return " ".join([text, *getattr(error, "__notes__", ())])
+    text = _NUMBER.sub(lambda found: masked(found[0]), text)
     return f"internal error: {type(error).__name__}: {text}".rstrip(": ")
 
 

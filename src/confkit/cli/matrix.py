@@ -63,7 +63,7 @@ def matrix(found: list[Listed]) -> Table:
     """A column for each provider, a row for each capability."""
     table = Table(
         Column(no_wrap=True, style="dim"),
-        *(Column(Text(each.name, style="bold"), max_width=36) for each in found),
+        *(Column(Text(each.name, style="bold"), max_width=40) for each in found),
         box=None,
         padding=(0, 2, 0, 0),
     )
@@ -87,7 +87,7 @@ def _cell(value: Any) -> Text:
         case None | False | [] | "none":
             return Text("–", style="dim")
         case list() if any(" " in item for item in value):
-            return Text("\n".join(value))
+            return Text("\n".join(item.removesuffix(" (account)") for item in value))
         case list():
             return Text(", ".join(value))
     return Text(str(value))

@@ -20,7 +20,7 @@ class Screen(Protocol):
     def show(self, meeting: Meeting) -> None:
         """Show the meeting as it is now; called at every change, and ten times a second."""
 
-    def say(self, line: str) -> None:
+    def say(self, line: str | Text) -> None:
         """Tell something that has happened."""
 
     def stop(self) -> None:
@@ -50,7 +50,7 @@ class Silent(_Stoppable):
 
     def show(self, meeting: Meeting) -> None: ...
 
-    def say(self, line: str) -> None: ...
+    def say(self, line: str | Text) -> None: ...
 
 
 class Lines(_Stoppable):
@@ -78,8 +78,8 @@ class Lines(_Stoppable):
                 lines.append(f"{person.party.label} {now}")
         return lines
 
-    def say(self, line: str) -> None:
-        self._console.print(Text(line), soft_wrap=True)
+    def say(self, line: str | Text) -> None:
+        self._console.print(Text(line) if isinstance(line, str) else line, soft_wrap=True)
 
     def stop(self) -> None:
         self._stopped = True

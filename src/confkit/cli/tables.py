@@ -142,7 +142,8 @@ def summary(meeting: Meeting) -> Text:
     zero, last = beginning(meeting), max((p.joined_at for p in people if p.joined_at), default=None)
     what = meeting.mode.value if meeting.mode else "meeting"
     took = f" in {_since(zero, last)}" if last else ""
-    requests = f"{len(meeting.trace.records)} steps, {sum(meeting.trace.reads.values())} looks"
+    polls = sum(meeting.trace.reads.values())
+    requests = f"{len(meeting.trace.records)} steps" + (f", {polls} polls" if polls else "")
     return Text.assemble(
         ("✓ ", "green"),
         (f"{what} established", "bold"),
@@ -163,8 +164,8 @@ def undone(records: Sequence[StepRecord]) -> str:
 
 
 def short(id_: str | None) -> str:
-    """The beginning of an id, enough to tell it from others."""
-    return id_ if id_ is None or len(id_) <= 16 else id_[:15] + "…"  # type: ignore[return-value]
+    """The beginning of an id, enough to tell it from others; empty where there is none."""
+    return "" if id_ is None else id_ if len(id_) <= 16 else id_[:15] + "…"
 
 
 def word(person: Participant) -> str:

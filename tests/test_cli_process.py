@@ -1,0 +1,76 @@
+"""The command line as a process: what the shell sees of it, and signals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFKIT = [str(Path(sys.executable).parent / "confkit")]
+PEOPLE = ["+19195550101", "+19195550102", "+19195550103"]
+CONNECT = [*CONFKIT, "connect", "--provider", "fake", "--from", "+12018994444", *PEOPLE]
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*CONNECT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> None:
+    assert process.stderr is not None
+    while words not in (line := process.stderr.readline()):
+        assert line, f"it ended before it said {words!r}"
+
+
+def test_the_demo_as_data() -> None:
+    ran = subprocess.run([*CONFKIT, "demo", "--json"], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    report = json.loads(ran.stdout)
+    assert (report["provider"], report["mode"]) == ("bandwidth", "conference")
+    assert [person["state"] for person in report["participants"]] == 5 * ["joined"]
+    operations = [step["operation"] for step in report["steps"]]
+    assert operations == ["create_conference"] + 5 * ["create_call"] + 5 * ["add_member"]
+
+
+@pytest.mark.parametrize("received", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_rings_hangs_up(received: signal.Signals) -> None:
+    with start("--set", "answer_after=100") as process:
+        read_until(process, "ringing")
+        process.send_signal(received)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + received
+    assert out.count("cancelled") == 3
+    assert err.splitlines()[-1].startswith("confkit: interrupted before the meeting was established: 3 calls hung up")
+
+
+def test_ctrl_c_in_a_meeting_ends_it(tmp_path: Path) -> None:
+    chart = tmp_path / "sequence.mmd"
+    with start("--mermaid", str(chart)) as process:
+        read_until(process, "conference established: 3 of 3")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "hanging up" in err
+    assert "meeting ended: 3 calls hung up, 1 conference ended" in out
+    assert chart.read_text().count("hang_up") == 3
+
+
+def test_whoever_reads_the_output_may_leave_early() -> None:
+    with start("--json") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 1
+
+
+def test_without_the_extra_it_says_what_is_missing() -> None:
+    script = "import sys; sys.modules['typer'] = None; from confkit.cli import main; main()"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2
+    assert ran.stderr == "confkit: the command line needs confkit[cli]: pip install 'confkit[cli]'\n"
