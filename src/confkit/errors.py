@@ -99,6 +99,9 @@ class ProviderError(ConfkitError):
         code: the provider's own error code, if it gave one.
         status: the HTTP status, if there was one.
         raw: the provider's error payload, for programs; never part of the message.
+
+    Attributes:
+        left_behind: where a meeting failed with this error, one sentence for each thing that was not undone.
     """
 
     #: May the core send the same request again once it has waited? Only where the provider certainly
@@ -122,12 +125,17 @@ class ProviderError(ConfkitError):
         self.code = code
         self.status = status
         self.raw: Mapping[str, Any] = raw or {}
+        self.left_behind: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         place = f"{self.provider} {self.operation}".strip()
         facts = ", ".join(fact for fact in (f"HTTP {self.status}" if self.status else "", self.code or "") if fact)
         text = f"{place}: {self.message}" if place else self.message
-        return f"{text} ({facts})" if facts else text
+        if facts:
+            text += f" ({facts})"
+        if self.left_behind:
+            text += "; NOT undone: " + "; ".join(self.left_behind)
+        return text
 
 
 class Unauthenticated(ProviderError):

@@ -15,6 +15,7 @@ from attrs import define, frozen
 from confkit import errors
 from confkit.addresses import canonical, problem_with
 from confkit.errors import (
+    ConfkitError,
     MeetingEnded,
     MeetingError,
     PolicyError,
@@ -65,6 +66,7 @@ from confkit.models import (
     ConferencePatch,
     Media,
     MemberPatch,
+    Outcome,
     Participant,
     ParticipantState,
     Party,
@@ -73,7 +75,7 @@ from confkit.models import (
 )
 from confkit.operations import incoming_call, refuse_media, refuse_patch, refuse_recording
 from confkit.policy import Mode, Plan, plan
-from confkit.roster import Roster, facts_in_event, facts_in_report
+from confkit.roster import Facts, Roster, facts_in_event, facts_in_report
 from confkit.trace import Trace
 
 if TYPE_CHECKING:
@@ -215,7 +217,7 @@ class Meeting:
         Raises:
             PolicyError: before anything was sent.
             QuorumNotReached: too few joined; everything was undone.
-            MeetingError: the provider could not do it; everything was undone.
+            ProviderError: the provider would not create the conference or bridge; nobody was dialled, or it was undone.
         """
         engine, wishes = self._engine, self._wishes
         self._plan = plan(
@@ -415,6 +417,10 @@ class Meeting:
     def ended(self, end: MeetingEnd) -> None:
         """The meeting's flow has returned."""
         self._end = end
+        cancelled = Facts(outcome=(self._engine.clock.now(), Outcome.CANCELLED.value))
+        for leg, (_, facts) in self._roster.legs.items():
+            if facts.call_id is None and facts.outcome is None:
+                self._roster.learn(leg, cancelled)  # it was over before anybody was dialled
         for subscription in self._subscriptions:
             subscription.stream.close()
         self._notify()
@@ -479,7 +485,7 @@ class Meeting:
                 late = f"the undoing of {self.id} did not finish within {UNDO_TIMEOUT.total_seconds():g} s"
                 self._engine.give_up(self, late)
 
-    def _not_established(self, end: MeetingEnd) -> MeetingError:
+    def _not_established(self, end: MeetingEnd) -> ConfkitError:
         details: dict[str, Any] = {"participants": self.participants, "left_behind": end.left_behind}
         people = "; ".join(_fate(person) for person in self.participants)
         quorum = self._plan.quorum if self._plan else 0
@@ -493,8 +499,13 @@ class Meeting:
                 )
             case EndReason.ASKED:
                 return MeetingEnded("the meeting was ended before it was established", **details)
-        failure = end.failure
-        return MeetingError(failure.message if failure else f"everyone left: {people}", **details)
+        if end.failure is None:
+            return MeetingError(f"everyone left: {people}", **details)
+        error = _raised(end.failure, self._engine.steps.provider)
+        if isinstance(error, ProviderError):
+            error.left_behind = end.left_behind
+            return error
+        return MeetingError(end.failure.message, **details)
 
     async def _add(self, party: Party, incoming: Call | None) -> Participant:
         reply = await self._ask(Add(**self._for(None), party=party, incoming=incoming))

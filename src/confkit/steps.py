@@ -57,29 +57,31 @@ class Semantics:
         arguments: the hook's arguments besides ``op``, in order.
         repeatable: executing it twice is the same as once, or harms nobody (an empty conference rings no phone).
         urgent: it frees something, so it goes before others.
+        gives: what the hook returns.
     """
 
     arguments: tuple[str, ...]
     repeatable: bool = False
     urgent: bool = False
+    gives: type = object
 
 
 OPERATIONS: Mapping[str, Semantics] = {
-    "create_conference": Semantics(arguments=("spec",), repeatable=True),
-    "create_call": Semantics(arguments=("spec", "into")),
-    "add_member": Semantics(arguments=("conference", "call", "options"), repeatable=True),
+    "create_conference": Semantics(arguments=("spec",), repeatable=True, gives=Conference),
+    "create_call": Semantics(arguments=("spec", "into"), gives=Dialled),
+    "add_member": Semantics(arguments=("conference", "call", "options"), repeatable=True, gives=Member),
     "update_member": Semantics(arguments=("member", "patch"), repeatable=True),
     "remove_member": Semantics(arguments=("member",), repeatable=True, urgent=True),
     "update_conference": Semantics(arguments=("conference", "patch"), repeatable=True),
     "end_conference": Semantics(arguments=("conference",), repeatable=True, urgent=True),
     "hang_up": Semantics(arguments=("call",), repeatable=True, urgent=True),
-    "create_bridge": Semantics(arguments=("calls",), repeatable=True),
+    "create_bridge": Semantics(arguments=("calls",), repeatable=True, gives=Bridge),
     "end_bridge": Semantics(arguments=("bridge",), repeatable=True, urgent=True),
     "play": Semantics(arguments=("target", "media")),
     "record": Semantics(arguments=("target", "action"), repeatable=True),
     "send_digits": Semantics(arguments=("call", "digits")),
-    "transfer": Semantics(arguments=("call", "to", "caller_id")),
-    "answer_call": Semantics(arguments=("call", "into"), repeatable=True),
+    "transfer": Semantics(arguments=("call", "to", "caller_id"), gives=Call),
+    "answer_call": Semantics(arguments=("call", "into"), repeatable=True, gives=Dialled),
     "reject_call": Semantics(arguments=("call",), repeatable=True, urgent=True),
 }
 
@@ -237,7 +239,7 @@ class Steps:
                 if (found := await self._find(request, error)) is not None:
                     state.adopted = True
                     return found
-                if failed >= ATTEMPTS or not self._safe_to_resend(request, error, state):
+                if failed >= ATTEMPTS or not self._safe_to_resend(request, error, state, failed):
                     raise
                 pause = self._pause(request.operation, error, failed, seed=request.op_key)
             except Conflict as error:
@@ -260,7 +262,10 @@ class Steps:
         waited = await self._wait(
             request,
             lambda: self.pacer.wait(
-                _about(request.operation, *request.arguments), priority=priority, meeting=request.meeting, number=request.limit or ""
+                _about(request.operation, *request.arguments),
+                priority=priority,
+                meeting=request.meeting,
+                number=request.limit or "",
             ),
         )
         state.waited += waited
@@ -269,7 +274,7 @@ class Steps:
         try:
             # The provider keeps to op.timeout itself; this is for the one that does not.
             with anyio.fail_after(2 * self._timeout.total_seconds()):
-                return await getattr(self.hook, request.operation)(**arguments, op=op)
+                result = await getattr(self.hook, request.operation)(**arguments, op=op)
         except TimeoutError:
             raise OutcomeUnknown(
                 "the provider gave no reply in time; the request may have been carried out",
@@ -278,6 +283,13 @@ class Steps:
             ) from None
         except Exception as error:
             raise self._classified(error, request.operation, sent=True) from error
+        if not isinstance(result, semantics.gives):
+            raise OutcomeUnknown(
+                f"the plugin returned {type(result).__name__} instead of {semantics.gives.__name__}",
+                provider=self.provider,
+                operation=request.operation,
+            )
+        return result
 
     async def _wait(self, request: StepRequest, wait: Callable[[], Any]) -> Any:
         """Wait before sending; a step that is withdrawn meanwhile has certainly not been executed.
@@ -316,9 +328,14 @@ class Steps:
                 return _adopted(request, found[0], self.capabilities)
         return None
 
-    def _safe_to_resend(self, request: StepRequest, error: OutcomeUnknown, state: _Attempts) -> bool:
+    def _safe_to_resend(self, request: StepRequest, error: OutcomeUnknown, state: _Attempts, failed: int) -> bool:
         if OPERATIONS[request.operation].repeatable:
-            return True
+            if not request.operation.startswith("create_"):
+                return True
+            # Each execution may have left an empty room that nobody can name: one more try, and none after a
+            # success that could not be read, because that one was executed and the next would be as well.
+            executed = error.status is not None and error.status < 300
+            return failed < 2 and not executed
         match self.capabilities.idempotency:
             case Idempotency.CLIENT_ID:
                 return True
@@ -414,7 +431,7 @@ def _hint(request: StepRequest) -> FindHint:
 
 def _adopted(request: StepRequest, found: Any, capabilities: Capabilities) -> Any:
     """The result that the lost reply would have given."""
-    if not isinstance(found, Call):
+    if OPERATIONS[request.operation].gives is not Dialled:
         return found
     match request.arguments:
         case (_, Conference() as into):
