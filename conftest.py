@@ -1,0 +1,40 @@
+"""What the tests of every distribution share: the event loops, virtual time, and hypothesis's profiles."""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+import pytest
+import trio.testing
+
+# Wall-clock deadlines say more about the machine than about the code.
+hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "explore")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked ``virtual_time`` on trio with a mock clock, instead of on both event loops.
+
+    Each such test gets a clock of its own, which starts at 0 and jumps to the next deadline when every task
+    waits.
+    """
+    if "anyio_backend" in metafunc.fixturenames and metafunc.definition.get_closest_marker("virtual_time"):
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        virtual = pytest.param(("trio", {"clock": clock}), id="virtual")
+        # indirect, so that a fixture of the module that holds the other event loop open is finished first
+        metafunc.definition.add_marker(
+            pytest.mark.parametrize("anyio_backend", [virtual], indirect=True, scope="module")
+        )
+
+
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    """The event loop that an async test runs on.
+
+    An async fixture of wider scope than a function must name this one among its arguments: else it keeps its
+    event loop open, and anyio runs the next tests on that one without a word.
+    """
+    return request.param
