@@ -6,7 +6,7 @@ There is no second copy of anything: each method runs the asynchronous one in th
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
@@ -43,9 +43,12 @@ class _Blocking(Generic[P, R]):
         return cast("Callable[P, R]", call)
 
 
-def _iterate(portal: BlockingPortal, start: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
-    """An asynchronous iterator of the other thread, as one of this."""
-    items = portal.call(start)
+def _iterate(portal: BlockingPortal, start: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, None]:
+    """An asynchronous iterator of the other thread, as one of this; it begins now, not with the first item."""
+    return _drain(portal, portal.call(start))
+
+
+def _drain(portal: BlockingPortal, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
     try:
         while True:
             try:
@@ -111,7 +114,7 @@ class BlockingMeeting(_Wrapper):
     send_digits = _Blocking(Meeting.send_digits)
     transfer = _Blocking(Meeting.transfer)
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Generator[Event, None, None]:
         """What happens from now on, until the meeting is over."""
         return _iterate(self._portal, self._wrapped.events)
 
@@ -205,6 +208,8 @@ class Client(_Wrapper):
         return self._opened[0]
 
     def __enter__(self) -> Self:
+        if self._opened is not None:
+            raise ConfkitError("this client is open already")
         self._threads = start_blocking_portal()
         portal = self._threads.__enter__()
         client = portal.wrap_async_context_manager(self._wrapped)

@@ -13,7 +13,7 @@ import pluggy
 from anyio.abc import TaskGroup
 
 from confkit.capabilities import Capabilities
-from confkit.engine import Engine
+from confkit.engine import Engine, Surroundings
 from confkit.errors import ConfkitError, SettingsError
 from confkit.events import IncomingCall, WebhookReply, WebhookRequest
 from confkit.intake import INCOMING
@@ -69,6 +69,7 @@ class AsyncClient(Operations):
         self._show_numbers = show_numbers
         self._tasks: TaskGroup | None = None
         self._engine: Engine | None = None
+        self._surroundings = Surroundings()
         self._addresses: Addresses | None = None
         if public_url is not None:
             self._addresses = Addresses(public_url, user=webhook_user, password=webhook_password)
@@ -171,19 +172,17 @@ class AsyncClient(Operations):
             raise ConfkitError("this client is open already")
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        self._engine = self._new_engine(self._tasks)
-        return self
-
-    def _new_engine(self, tasks: TaskGroup) -> Engine:
-        return Engine(
+        self._engine = Engine(
             self._name,
             self._manager,
-            tasks,
+            self._tasks,
             policy=self._policy,
             request_timeout=self._request_timeout,
             show_numbers=self._show_numbers,
             callback_url=self._addresses.below if self._addresses is not None else None,
+            surroundings=self._surroundings,
         )
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pluggy
 from anyio.abc import TaskGroup
-from attrs import evolve
+from attrs import evolve, frozen
 
 from confkit.capabilities import EventSource, Joining
 from confkit.clock import Clock
-from confkit.errors import ProviderError
+from confkit.errors import ProviderError, Unsupported
 from confkit.events import Event, IncomingCall
 from confkit.flows import InProcessRuntime, Runtime, RuntimeFactory, op_key
 from confkit.intake import Intake
 from confkit.log import logger
 from confkit.messages import EndReason, Failure, Happened, MeetingBrief, MeetingEnd
-from confkit.models import Bridge, Conference, Dialled, Snapshot
+from confkit.models import Bridge, Conference, Dialled, FindHint, Snapshot
 from confkit.policy import Policy
 from confkit.sequence import FLOWS
 from confkit.steps import StepRequest, Steps
@@ -35,12 +35,14 @@ FIRST_POLL = 0.03
 STEADY_POLL = 2.0
 #: Every so many of those looks asks for the members too: who leaves a conference need not hang up.
 MEMBERS_EVERY = 5
-#: Where webhooks tell what happens, polling only heals what they lost: how often a meeting is looked at while
-#: somebody is on the way in, and while nobody is, in seconds.
+#: Where webhooks or a stream tell what happens, polling only heals what they lost: how often a meeting is looked at
+#: while somebody is on the way in, and while nobody is, in seconds.
 SAFETY_POLL = 10.0
 STEADY_SAFETY_POLL = 30.0
 #: How many calls may wait for the application to take them.
 CALLERS = 100
+#: How long a client that closes waits for legs that their meetings have given up on, in seconds.
+STRAGGLERS = 60.0
 #: The pause before a broken stream is opened again, in seconds.
 REOPEN = 1.0
 
@@ -50,13 +52,25 @@ def random_id() -> str:
     return secrets.token_hex(8)
 
 
+@frozen(kw_only=True)
+class Surroundings:
+    """What an engine takes from outside, so that a test can decide it.
+
+    Args:
+        new_id: makes the meetings' ids, and through them the keys of all intents.
+        clock: makes what the instants of traces and reports are read from.
+        runtime: makes what the flows run on.
+    """
+
+    new_id: Callable[[], str] = random_id
+    clock: Callable[[], Clock] = Clock
+    runtime: RuntimeFactory = InProcessRuntime
+
+
 class Engine:
     """Runs the meetings of one client. All its tasks belong to the client's task group.
 
     Args:
-        clock: what the instants of traces and reports are read from.
-        new_id: makes the meetings' ids, and through them the keys of all intents.
-        runtime: makes what the flows run on.
         callback_url: makes the URL below which events of a meeting are to be reported.
 
     Attributes:
@@ -72,14 +86,12 @@ class Engine:
         policy: Policy,
         request_timeout: timedelta,
         show_numbers: bool,
-        clock: Clock | None = None,
-        new_id: Callable[[], str] = random_id,
-        runtime: RuntimeFactory = InProcessRuntime,
         callback_url: Callable[[str], str] | None = None,
+        surroundings: Surroundings,
     ) -> None:
         self.policy = policy
-        self.clock = clock or Clock()
-        self.new_id = new_id
+        self.clock = surroundings.clock()
+        self.new_id = surroundings.new_id
         self.steps = Steps(
             provider,
             manager,
@@ -88,8 +100,9 @@ class Engine:
             show_numbers=show_numbers,
         )
         self.intake = Intake(self.clock, self._deliver)
-        self.runtime: Runtime = runtime(tasks, FLOWS, self._run_step, self._observe)
+        self.runtime: Runtime = surroundings.runtime(tasks, FLOWS, self._run_step, self._observe)
         self.meetings: dict[str, Meeting] = {}
+        self._wound_up = anyio.Event()
         self._ring, self.callers = anyio.create_memory_object_stream[IncomingCall](CALLERS)
         self._callback_url = callback_url
         #: What the meeting has been told and an observer, which failed, has not.
@@ -107,15 +120,17 @@ class Engine:
         self.tell("meeting_started", meeting=meeting.id)
         await self.runtime.start("meeting", meeting.id, brief)
         self._tasks.start_soon(self._look_after, meeting, name=f"confkit {meeting.id} result")
-        if EventSource.STREAM not in self.steps.capabilities.events:
-            poll = self._poll if self.callbacks(meeting.id) is None else self._heal
-            self._tasks.start_soon(poll, meeting, name=f"confkit {meeting.id} poll")
+        told = EventSource.STREAM in self.steps.capabilities.events or self.callbacks(meeting.id) is not None
+        self._tasks.start_soon(self._heal if told else self._poll, meeting, name=f"confkit {meeting.id} poll")
 
     async def aclose(self) -> None:
         """End all meetings, stop all flows, release the provider."""
         async with anyio.create_task_group() as endings:
             for meeting in list(self.meetings.values()):
                 endings.start_soon(meeting.finish)
+        with anyio.move_on_after(STRAGGLERS):
+            while self.meetings:
+                await self._wound_up.wait()
         await self.runtime.aclose()
         self._ring.close()
         self.callers.close()
@@ -152,11 +167,14 @@ class Engine:
                 )
             meeting.ended(end)
             self.tell("meeting_ended", meeting=meeting.id, reason=end.reason.value)
+            # A leg that the meeting has given up on may still be hanging up.
+            await self.runtime.wind_up(meeting.id)
             del self.meetings[meeting.id]
             del self.steps.traces[meeting.id]
             self.intake.release(meeting.id)
             self._unobserved = {key for key in self._unobserved if key[0] != meeting.id}
-            self.runtime.forget(meeting.id)
+            self._wound_up.set()
+            self._wound_up = anyio.Event()
 
     def tell(self, hook: str, **facts: Any) -> None:
         """Tell observers; one that fails must not change what happens to people."""
@@ -168,9 +186,13 @@ class Engine:
     # --- steps and messages of flows
 
     async def _run_step(
-        self, flow: str, ordinal: int, name: str, args: tuple[Any, ...], limit: str | None, withdraw: Any
+        self, flow: str, ordinal: int, name: str, args: tuple[Any, ...], limit: str | None, withdraw: Any, again: bool
     ) -> Any:
         meeting_id = flow.partition("/")[0]
+        if name == "find":
+            return await self._find(meeting_id, *args)
+        if name == "create_conference":
+            self.intake.bind("key", op_key(flow, name, ordinal), meeting_id)
         result = await self.steps.run(
             StepRequest(
                 operation=name,
@@ -181,6 +203,7 @@ class Engine:
                 party=self._label(flow),
                 limit=limit,
                 withdraw=withdraw,
+                again=again,
             )
         )
         meeting = self.meetings[meeting_id]
@@ -195,6 +218,12 @@ class Engine:
             case Bridge(id=id_):
                 self.intake.bind("bridge", id_, meeting_id)
         return result
+
+    async def _find(self, meeting: str, op_key: str, hint: FindHint) -> Any:
+        """What an earlier step has made, by its key."""
+        if hint.operation not in self.steps.capabilities.finds:
+            raise Unsupported(f"find: {hint.operation}", provider=self.steps.provider, operation="find")
+        return await self.steps.read("find", meeting=meeting, op_key=op_key, hint=hint)
 
     def _label(self, flow: str) -> str | None:
         legs = self.meetings[flow.partition("/")[0]].roster.legs
@@ -222,7 +251,8 @@ class Engine:
             meeting.happened(flow, event)
             self.runtime.post(flow, Happened(event=event), key=event.id)
             self._unobserved.add(key)
-        self.tell("meeting_event", meeting=meeting_id, event=event)
+        # Not by ``tell``: the meeting has it whatever the observer does, and a webhook's sender is to know of that.
+        self._hook.meeting_event(meeting=meeting_id, event=event)
         self._unobserved.discard(key)
 
     def _announce(self, event: IncomingCall) -> None:
@@ -269,7 +299,7 @@ class Engine:
             await self._look(meeting, members=settled and looks % MEMBERS_EVERY == 0)
 
     async def _heal(self, meeting: Meeting) -> None:
-        """Look at a meeting's calls now and then, in case a webhook was lost."""
+        """Look at a meeting's calls now and then, in case an event was lost."""
         looked = anyio.current_time()
         while meeting.id in self.meetings:
             settled = meeting.roster.settled
@@ -286,14 +316,14 @@ class Engine:
         """Ask the provider once for all legs where it can tell them at once."""
         room = meeting.conference if meeting.conference is not None else meeting.bridge
         fused = self.steps.capabilities.joining is Joining.FUSED
+        listed: set[str] = set()
         try:
             if room is None or room.id is None:
-                for person in meeting.participants:
-                    if person.call_id is not None and person.ended_at is None:
-                        call = meeting.call_of(person)
-                        meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=call))
+                pass
             elif members or fused or "list_calls" not in self.steps.implemented:
-                meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=room))
+                snapshot = await self.steps.read("fetch", meeting=meeting.id, ref=room)
+                meeting.take_in(snapshot)
+                listed = {call.id for call in snapshot.calls}
             else:
                 calls = await self.steps.read("list_calls", meeting=meeting.id, into=room)
                 for call in calls:
@@ -301,5 +331,11 @@ class Engine:
                         # A list may not say why nobody answered (Bandwidth's does not); the call itself may.
                         meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=call))
                 meeting.take_in(Snapshot(calls=calls))
+                listed = {call.id for call in calls}
+            for person in meeting.participants:
+                # Without a room to ask about, or dialled before there was one: each for itself.
+                if person.call_id not in (None, *listed) and person.ended_at is None:
+                    call = meeting.call_of(person)
+                    meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=call))
         except ProviderError as error:
             self._log.warning("poll_failed", meeting=meeting.id, provider=error.provider, error=str(error))

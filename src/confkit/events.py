@@ -187,6 +187,11 @@ def conference_of(event: Event) -> str | None:
     return getattr(event, "conference_id", None)
 
 
+def key_of(event: Event) -> str | None:
+    """Our own name for the conference that the event speaks of, where the platform echoes it."""
+    return getattr(event, "key", None)
+
+
 @frozen(kw_only=True)
 class WebhookRequest:
     """A provider's request to the application, as it came over HTTP.

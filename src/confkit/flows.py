@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -19,9 +19,10 @@ from anyio.abc import TaskGroup
 from confkit.log import logger
 from confkit.messages import End, HangUp, Message
 
-#: One step of a flow: (flow id, ordinal, operation, arguments, limit, withdraw) → result.
+#: One step of a flow: (flow id, ordinal, operation, arguments, limit, withdraw, again) → result. ``again``: an earlier
+#: run of it was cut off.
 StepRunner = Callable[
-    [str, int, str, tuple[Any, ...], str | None, Callable[[anyio.CancelScope | None], None]], Awaitable[Any]
+    [str, int, str, tuple[Any, ...], str | None, Callable[[anyio.CancelScope | None], None], bool], Awaitable[Any]
 ]
 
 
@@ -81,8 +82,8 @@ class Runtime(Protocol):
         """``running``, ``done``, ``failed`` or ``unknown``."""
         ...
 
-    def forget(self, root: str) -> None:
-        """Drop what is kept of a flow that has ended and of its children."""
+    async def wind_up(self, root: str) -> None:
+        """Wait for the children of a flow that has ended, then drop what is kept of all of them."""
 
     async def aclose(self) -> None:
         """Stop all flows and wait until they have stopped."""
@@ -125,6 +126,8 @@ class InProcessRuntime:
         self._run_step = run_step
         self._observe = observe
         self._flows: dict[str, _Running] = {}
+        #: By the id of the flow that no other has spawned.
+        self._families: dict[str, list[_Running]] = {}
         self._log = logger()
 
     async def start(self, kind: str, flow_id: str, args: Any) -> Handle:
@@ -132,6 +135,7 @@ class InProcessRuntime:
         if flow_id not in self._flows:
             flow = _Running(self, flow_id)
             self._flows[flow_id] = flow
+            self._families.setdefault(flow_id.partition("/")[0], []).append(flow)
             self._observe(flow_id, args)
             self._tasks.start_soon(self._run, flow, self._kinds[kind], args, name=f"confkit {flow_id}")
         return self._flows[flow_id]
@@ -169,10 +173,12 @@ class InProcessRuntime:
             return "running"
         return "done" if flow.error is None else "failed"
 
-    def forget(self, root: str) -> None:
-        """Drop what is kept of a flow that has ended and of its children."""
-        for name in [name for name in self._flows if name == root or name.startswith(f"{root}/")]:
-            del self._flows[name]
+    async def wind_up(self, root: str) -> None:
+        """Wait for the children of a flow that has ended, then drop what is kept of all of them."""
+        for flow in self._families[root]:
+            await flow.done.wait()
+        for flow in self._families.pop(root):
+            del self._flows[flow.id]
 
     async def aclose(self) -> None:
         """Stop all flows and wait until they have stopped."""
@@ -186,7 +192,7 @@ class InProcessRuntime:
     async def run_step(self, flow: _Running, name: str, args: tuple[Any, ...], limit: str | None) -> Any:
         """Number a flow's step and carry it out."""
         flow.ordinal += 1
-        return await self._run_step(flow.id, flow.ordinal, name, args, limit, flow.stepping)
+        return await self._run_step(flow.id, flow.ordinal, name, args, limit, flow.stepping, False)
 
     async def _run(self, flow: _Running, program: FlowFunction, args: Any) -> None:
         try:
@@ -218,6 +224,10 @@ class Mailbox:
         self._messages.append(message)
         self._arrived.set()
         return True
+
+    def __iter__(self) -> Iterator[Message]:
+        """Those that have not been taken."""
+        return iter(self._messages)
 
     async def take(self, timeout: timedelta | None = None) -> Message | None:
         """The next message, or ``None`` when the time is up."""

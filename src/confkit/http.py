@@ -1,7 +1,7 @@
 """Toolkit for providers that speak HTTP: one pooled client, and what every exchange means for the request.
 
-For providers only: ``import confkit`` does not load this module, and this module loads httpx when the first
-request is sent. Nothing here is ever sent a second time; that is decided in one place, the core's step.
+For providers only: ``import confkit`` does not load this module, and this module loads httpx when a provider opens its
+connection. Nothing here is ever sent a second time; that is decided in one place, the core's step.
 
 What became of a request, as told by the class of the error:
 
@@ -12,6 +12,7 @@ What became of a request, as told by the class of the error:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -257,6 +258,9 @@ class Http:
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
         self._closed = False
+        # Not at the first request: it would arrive some tenths of a second after its time, and the next one, sent at
+        # the distance that the limit asks for, too soon after it.
+        _load()
 
     def __repr__(self) -> str:
         return f"Http({self.provider!r}, {without_credentials(self.base_url)!r})"
@@ -498,6 +502,12 @@ class _Exchange:
         if any("Protocol" in type(cause).__name__ for cause in chain):
             return "the connection was closed, or spoke no HTTP, before the reply"
         return "the connection was lost before the reply"
+
+
+def _load() -> None:
+    import_module("httpx")
+    with contextlib.suppress(ImportError):
+        import_module("httpx_aiohttp")
 
 
 def _phases(timeout: timedelta) -> httpx.Timeout:

@@ -15,7 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import define
 
 from confkit.clock import Clock
 from confkit.events import (
@@ -29,6 +29,7 @@ from confkit.events import (
     MemberLeft,
     call_of,
     conference_of,
+    key_of,
 )
 from confkit.log import logger
 from confkit.models import CallState, ConferenceState, EndCause, MemberState, Snapshot
@@ -38,14 +39,15 @@ INCOMING = "incoming"
 #: How many event ids are remembered, to know duplicates by.
 MEMORY = 20_000
 #: How many events may wait for the reply that names their call, and for how long.
-PARKED = 2_000
+PARKED = 20_000
 PARKING_TIME = timedelta(minutes=1)
 
 
-@frozen
+@define(eq=False)
 class _Parked:
     event: Event
     until: datetime
+    gone: bool = False
 
 
 class Intake:
@@ -60,29 +62,34 @@ class Intake:
         self._deliver = deliver
         self._owners: dict[str, str] = {}
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self._parked: deque[_Parked] = deque(maxlen=PARKED)
+        #: What each meeting owns, so that its end need not go through everybody's.
+        self._owned: dict[str, list[str]] = {}
+        #: By each of the subjects that an event names; and all of them, oldest first.
+        self._parked: dict[str, list[_Parked]] = {}
+        self._waiting: deque[_Parked] = deque()
 
     def bind(self, kind: str, id_: str, flow: str) -> None:
         """From now on this call, conference or bridge belongs to a flow; parked events of it are delivered.
 
         Args:
-            kind: ``call``, ``conference`` or ``bridge``.
+            kind: ``call``, ``conference`` or ``bridge``; or ``key``, our own name for a conference.
         """
         key = f"{kind} {id_}"
         if self._owners.get(key) == flow:
             return
         self._owners[key] = flow
-        waiting, self._parked = self._parked, deque(maxlen=PARKED)
+        self._owned.setdefault(_meeting(flow), []).append(key)
         now = self._clock.now()
-        for parked in waiting:
-            if parked.until > now and not self._hand_over_quietly(parked.event):
-                self._parked.append(parked)
+        for parked in self._parked.pop(key, ()):
+            if not parked.gone and parked.until > now:
+                self._hand_over_quietly(parked.event)
+            parked.gone = True
 
     def release(self, flow: str) -> None:
         """A meeting is over: its ids belong to nobody."""
-        self._owners = {
-            key: owner for key, owner in self._owners.items() if owner != flow and not owner.startswith(f"{flow}/")
-        }
+        for key in self._owned.pop(flow, ()):
+            if _meeting(self._owners.get(key, "")) == flow:
+                del self._owners[key]
 
     def accept(self, event: Event) -> bool:
         """Take an event in; ``False`` when it is a duplicate.
@@ -115,13 +122,9 @@ class Intake:
         """The flow that an event is about, if it is known."""
         if isinstance(event, IncomingCall):
             return INCOMING
-        if (call_id := call_of(event)) is not None:
-            # An event about a call is the call's even when it names the conference too.
-            return self._owners.get(f"call {call_id}")
-        for kind, id_ in (("bridge", getattr(event, "bridge_id", None)), ("conference", conference_of(event))):
-            if id_ is not None:
-                return self._owners.get(f"{kind} {id_}") or event.flow
-        return event.flow
+        owners = (self._owners.get(subject) for subject in _subjects(event))
+        address = event.flow if call_of(event) is None else None
+        return next((owner for owner in owners if owner is not None), address)
 
     def _remember(self, event: Event) -> None:
         self._seen[event.id] = None
@@ -129,7 +132,21 @@ class Intake:
             self._seen.popitem(last=False)
 
     def _park(self, event: Event) -> None:
-        self._parked.append(_Parked(event, self._clock.now() + PARKING_TIME))
+        if not (subjects := _subjects(event)):
+            return  # no reply will ever tell whose it is
+        parked = _Parked(event, self._clock.now() + PARKING_TIME)
+        for subject in subjects:
+            self._parked.setdefault(subject, []).append(parked)
+        self._waiting.append(parked)
+        while self._waiting[0].gone or len(self._waiting) > PARKED:
+            self._drop(self._waiting.popleft())
+
+    def _drop(self, parked: _Parked) -> None:
+        for subject in _subjects(parked.event):
+            if parked in (others := self._parked.get(subject, [])):
+                others.remove(parked)
+                if not others:
+                    del self._parked[subject]
 
     def _hand_over(self, event: Event) -> bool:
         if (flow := self.owner(event)) is None:
@@ -146,6 +163,17 @@ class Intake:
         except Exception:
             logger().exception("observer_failed", type=type(event).__name__, flow=self.owner(event))
             return True
+
+
+def _subjects(event: Event) -> tuple[str, ...]:
+    """The names of what an event is about, the most certain first."""
+    if (call_id := call_of(event)) is not None:
+        # An event about a call is the call's even when it names the conference too.
+        return (f"call {call_id}",)
+    for kind, id_ in (("bridge", getattr(event, "bridge_id", None)), ("conference", conference_of(event))):
+        if id_ is not None:
+            return (f"{kind} {id_}",) if (key := key_of(event)) is None else (f"{kind} {id_}", f"key {key}")
+    return ()
 
 
 def _meeting(flow: str) -> str:

@@ -14,11 +14,15 @@ from typing import Any
 
 
 def logger() -> Any:
-    """The bound logger that all of confkit writes to."""
+    """The bound logger that all of confkit writes to.
+
+    Bound at once: structlog's lazy one looks its configuration up again for every event, those that nobody wants
+    included.
+    """
     import structlog
 
     if structlog.is_configured():
-        return structlog.get_logger("confkit")
+        return structlog.get_logger("confkit").bind()
     import logging
 
     standard = logging.getLogger("confkit")
@@ -27,4 +31,10 @@ def logger() -> Any:
         processors=[structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)],
         # Filtering before anything is built is what makes an event that nobody wants cost next to nothing.
         wrapper_class=structlog.make_filtering_bound_logger(standard.getEffectiveLevel()),
-    )
+    ).bind()
+
+
+def enabled(log: Any, level: int) -> bool:
+    """Whether an event of this level goes anywhere; so it is taken to where the logger cannot tell."""
+    check = getattr(log, "is_enabled_for", None)
+    return check is None or bool(check(level))

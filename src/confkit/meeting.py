@@ -557,6 +557,8 @@ class Meeting:
             if self._end is not None or self._plan is None:
                 raise MeetingEnded("the meeting is over", participants=self.participants)
             if command.leg is not None and self._gone(command.leg):
+                if isinstance(command, Remove):
+                    return Reply(command=command.id)
                 raise MeetingError("the party left meanwhile", participants=self.participants)
             await self.changed()
         if reply.failure is not None:

@@ -103,6 +103,7 @@ class LegReport:
     Args:
         conference_id: where joining told the id of the conference.
         left_behind: what could not be undone, one sentence.
+        watches: the leg is over, and still looks out for a call that may have been made.
     """
 
     leg: str
@@ -116,6 +117,7 @@ class LegReport:
     outcome: Outcome | None = None
     failure: Failure | None = None
     left_behind: str | None = None
+    watches: bool = False
 
 
 @frozen(kw_only=True)

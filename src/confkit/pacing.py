@@ -125,6 +125,10 @@ class Pacer:
         finally:
             self._leave(ticket)
 
+    def limits(self, operation: str) -> bool:
+        """Whether the operation counts against any limit; as for :meth:`wait`."""
+        return bool(self._rates) and bool(self._costs(operation))
+
     def hold_back(self, operation: str, wait: timedelta, *, number: str = "") -> None:
         """The provider refused a request for its rate: send nothing of its classes for so long."""
         for window, _ in self._classes(operation, number):

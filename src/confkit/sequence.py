@@ -17,7 +17,7 @@ from typing import NoReturn
 from attrs import define, evolve
 
 from confkit.capabilities import Bridging
-from confkit.errors import OutcomeUnknown, ProviderError, Withdrawn
+from confkit.errors import Conflict, NotFound, OutcomeUnknown, ProviderError, Withdrawn
 from confkit.events import (
     CallAnswered,
     CallEnded,
@@ -25,8 +25,9 @@ from confkit.events import (
     ConferenceStarted,
     MemberJoined,
     MemberLeft,
+    call_of,
 )
-from confkit.flows import Flow, FlowFunction
+from confkit.flows import Flow, FlowFunction, op_key
 from confkit.messages import (
     Add,
     Command,
@@ -61,6 +62,7 @@ from confkit.models import (
     ConferenceSpec,
     Dialled,
     EndCause,
+    FindHint,
     Member,
     MemberOptions,
     Membership,
@@ -76,6 +78,10 @@ SEQUENCE_REVISION = 1
 
 #: The platform ends the ringing; this much longer we wait for it to say so before we hang up ourselves.
 GRACE = timedelta(seconds=5)
+#: How long a leg that cannot join, because something is over, waits to hear what.
+EXPLANATION = timedelta(seconds=3)
+#: How often a conference or an empty bridge is created for one meeting, when nobody knows what became of the others.
+ROOMS = 2
 #: How long a meeting that is being undone waits for the next leg to report.
 UNDO_PATIENCE = timedelta(seconds=45)
 
@@ -87,9 +93,9 @@ async def meeting(flow: Flow, brief: MeetingBrief) -> MeetingEnd:
     """Bring the parties together, keep them so, and leave nothing behind."""
     table = Table(brief=brief)
     try:
-        table.room = await _open_room(flow, brief)
+        table.room = await _open_room(flow, table)
     except ProviderError as error:
-        return _not_opened(error)
+        return _not_opened(table, error)
     for party in brief.plan.parties:
         await _invite(flow, table, party)
     while (reason := await _verdict(flow, table)) is None:
@@ -100,8 +106,24 @@ async def meeting(flow: Flow, brief: MeetingBrief) -> MeetingEnd:
     return await _undo(flow, table, reason)
 
 
-async def _open_room(flow: Flow, brief: MeetingBrief) -> Conference | Bridge | None:
-    """The conference, or the bridge where it can be there first."""
+async def _open_room(flow: Flow, table: Table) -> Conference | Bridge | None:
+    """The conference, or the bridge where it can be there first.
+
+    One that is lost on the way rings nobody: another is made, and the lost one is ended when it shows itself.
+    """
+    while True:
+        try:
+            return await _create_room(flow, table.brief)
+        except OutcomeUnknown as error:
+            kind = "conference" if table.brief.plan.mode is Mode.CONFERENCE else "bridge"
+            table.orphans.append(f"an empty {kind} may have been created, which rings nobody ({error})")
+            # A success that could not be read was one, and the next would be as well.
+            executed = error.status is not None and error.status < 300
+            if executed or len(table.orphans) >= ROOMS:
+                raise
+
+
+async def _create_room(flow: Flow, brief: MeetingBrief) -> Conference | Bridge | None:
     if brief.plan.mode is Mode.CONFERENCE:
         spec = ConferenceSpec(
             caller_id=brief.plan.caller_id,
@@ -121,7 +143,8 @@ async def _invite(flow: Flow, table: Table, party: Party, incoming: Call | None 
     brief = table.brief
     key = f"leg-{len(table.seats) + 1}"
     # Seated before it starts: its first report may come at once.
-    table.seats[f"{flow.id}/{key}"] = Seat(id=f"{flow.id}/{key}", party=party)
+    asks = table.dialling_makes_the_room
+    table.seats[f"{flow.id}/{key}"] = Seat(id=f"{flow.id}/{key}", party=party, asks=asks)
     return await flow.spawn(
         "leg",
         key,
@@ -131,7 +154,7 @@ async def _invite(flow: Flow, table: Table, party: Party, incoming: Call | None 
             caller_id=brief.plan.caller_id,
             answer_timeout=brief.plan.answer_timeout,
             into=table.room,
-            asks=table.dialling_makes_the_room,
+            asks=asks,
             callbacks=brief.callbacks,
             incoming=incoming,
         ),
@@ -183,8 +206,8 @@ async def _heed(flow: Flow, table: Table, message: Message | None) -> bool:
             table.note(message)
             if message.stage is Stage.JOINED and table.old_bridge is not None:
                 await _end_old_bridge(flow, table)
-        case Happened(event=ConferenceStarted(conference_id=conference_id)):
-            table.adopt(conference_id)
+        case Happened(event=ConferenceStarted() as started):
+            await _meet_conference(flow, table, started)
         case Happened(event=ConferenceEnded()):
             table.conference_ended = True
             for seat in table.present:
@@ -200,9 +223,22 @@ async def _heed(flow: Flow, table: Table, message: Message | None) -> bool:
     return False
 
 
+async def _meet_conference(flow: Flow, table: Table, started: ConferenceStarted) -> None:
+    """A conference shows itself: ours, which now has its id; or one whose request was lost, to be ended."""
+    table.adopt(started.conference_id)
+    if not isinstance(table.room, Conference) or table.room.id == started.conference_id:
+        return
+    try:
+        await flow.step("end_conference", evolve(table.room, id=started.conference_id))
+    except ProviderError as error:
+        table.orphans.append(f"conference {started.conference_id} may still be open ({error})")
+    else:
+        del table.orphans[:1]
+
+
 async def _add(flow: Flow, table: Table, command: Add) -> None:
     """One more party, within the policy; the flow takes one command at a time, so the maximum holds."""
-    problems = problems_with_addition(command.party, [seat.party for seat in table.present], table.brief.plan.limit)
+    problems = problems_with_addition(command.party, [seat.party for seat in table.taken], table.brief.plan.limit)
     full_bridge = table.brief.plan.mode is Mode.BRIDGE and len(table.present) >= 2
     if full_bridge and not table.brief.moves_calls:
         problems.append(
@@ -225,10 +261,15 @@ async def _add(flow: Flow, table: Table, command: Add) -> None:
 
 async def _grow(flow: Flow, table: Table) -> None:
     """Turn a bridge into a conference, so that a third can come."""
-    brief = evolve(table.brief, plan=evolve(table.brief.plan, mode=Mode.CONFERENCE))
-    conference = await _open_room(flow, brief)
+    before = table.brief
+    table.brief = evolve(before, plan=evolve(before.plan, mode=Mode.CONFERENCE))
+    try:
+        conference = await _open_room(flow, table)
+    except ProviderError:
+        table.brief = before
+        raise
     table.old_bridge = table.room if isinstance(table.room, Bridge) else None
-    table.brief, table.room = brief, conference
+    table.room = conference
     for seat in table.present:
         if seat.stage is Stage.JOINED:
             seat.stage, seat.let_on = Stage.ANSWERED, False
@@ -276,16 +317,16 @@ async def _pass_on(flow: Flow, table: Table, leg: str, command: Command) -> None
 
 async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
     """Hang up every call, newest first, then end the conference or bridge; say what could not be undone."""
-    for seat in reversed(table.present):
+    for seat in reversed(table.unfinished):
         await flow.send(seat.id, HangUp())
-    while table.present:
+    while table.unfinished:
         match await flow.receive(UNDO_PATIENCE):
             case None:
                 break
             case LegReport() as report:
                 table.note(report)
-            case Happened(event=ConferenceStarted(conference_id=conference_id)):
-                table.adopt(conference_id)
+            case Happened(event=ConferenceStarted() as started):
+                await _meet_conference(flow, table, started)
             case Command() as command:
                 failure = Failure(kind="MeetingEnded", message="the meeting is ending")
                 await flow.send(command.owner, Reply(command=command.id, failure=failure))
@@ -301,6 +342,7 @@ async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
         except ProviderError as error:
             kind = "conference" if isinstance(room, Conference) else "bridge"
             left_behind.append(f"{kind} {room.id if room else ''} may still be open ({error})")
+    left_behind += table.orphans
     return MeetingEnd(
         reason=reason,
         established=table.established,
@@ -309,15 +351,14 @@ async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
     )
 
 
-def _not_opened(error: ProviderError) -> MeetingEnd:
+def _not_opened(table: Table, error: ProviderError) -> MeetingEnd:
     if isinstance(error, Withdrawn):
-        return MeetingEnd(reason=EndReason.ASKED, established=False)
-    orphan = "an empty conference or bridge may have been created; it rings nobody"
+        return MeetingEnd(reason=EndReason.ASKED, established=False, left_behind=tuple(table.orphans))
     return MeetingEnd(
         reason=EndReason.FAILED,
         established=False,
         failure=_failure(error),
-        left_behind=(orphan,) if isinstance(error, OutcomeUnknown) else (),
+        left_behind=tuple(table.orphans),
     )
 
 
@@ -334,7 +375,10 @@ async def leg(flow: Flow, brief: LegBrief) -> LegEnd:
         while True:
             await seat.next(None)
     except _Over as over:
-        return await seat.leave(over)
+        await seat.leave(over, watches=not seat.ending)
+        if seat.lost is not None and not seat.ending:
+            await seat.watch(over)
+        return LegEnd(outcome=over.outcome)
 
 
 class _Over(Exception):
@@ -360,8 +404,10 @@ class _Leg:
     answered: bool = False
     joined: bool = False
     let_on: bool = False
-    #: The dial's outcome is not known, so a call may be up that we have no id of.
+    #: What may still be up, one sentence: a call that we have no id of, or one that could not be hung up.
     lost: str | None = None
+    #: The meeting is being undone.
+    ending: bool = False
     asked_to_leave: Remove | Transfer | None = None
 
     async def dial(self) -> None:
@@ -385,6 +431,9 @@ class _Leg:
         except Withdrawn:
             raise _Over(Outcome.CANCELLED, up=False) from None
         except OutcomeUnknown as error:
+            if brief.incoming is not None:
+                self.call = brief.incoming
+                raise _Over(Outcome.FAILED, _failure(error)) from None
             self.lost = f"the call to {brief.party.label} may have been made: {error}"
             raise _Over(Outcome.FAILED, _failure(error), up=False) from None
         except ProviderError as error:
@@ -436,8 +485,10 @@ class _Leg:
         except Withdrawn:
             raise _Over(Outcome.CANCELLED) from None
         except ProviderError as error:
-            # It may have hung up while it waited for its turn; then that is what happened, and no error.
-            while await self.next(timedelta(0)):
+            # It may have hung up, or the conference may have ended, while it waited for its turn; then that is
+            # what happened, and no error. What is polled is known later than the refusal.
+            gone = isinstance(error, Conflict | NotFound)
+            while await self.next(EXPLANATION if gone else timedelta(0)):
                 pass
             raise _Over(Outcome.FAILED, _failure(error)) from None
         self.member = member
@@ -468,6 +519,7 @@ class _Leg:
             case Happened(event=ConferenceEnded()):
                 raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED)
             case HangUp():
+                self.ending = True
                 raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED)
             case Proceed(into=into):
                 await self._proceed(into)
@@ -540,21 +592,55 @@ class _Leg:
             raise _NotThere("this party is not a member of a conference (yet)")
         return self.member
 
-    async def leave(self, over: _Over) -> LegEnd:
-        """Hang up what may be up, and report the end."""
-        left_behind = self.lost
+    async def leave(self, over: _Over, *, watches: bool = False) -> None:
+        """Hang up what may be up, and report the end.
+
+        Args:
+            watches: look out afterwards for what may still be up.
+        """
         failure = None
         if over.up and self.call is not None:
             try:
                 await self.flow.step("hang_up", self.call)
+                self.lost = None
             except ProviderError as error:
                 failure = _failure(error)
-                left_behind = f"the call to {self.brief.party.label} may still be up ({error})"
+                self.lost = f"the call to {self.brief.party.label} may still be up ({error})"
         if self.asked_to_leave is not None:
-            command = self.asked_to_leave
+            command, self.asked_to_leave = self.asked_to_leave, None
             await self.flow.send(command.owner, Reply(command=command.id, failure=failure))
-        await self.report(Stage.ENDED, outcome=over.outcome, failure=over.failure, left_behind=left_behind)
-        return LegEnd(outcome=over.outcome)
+        await self.report(
+            Stage.ENDED,
+            outcome=over.outcome,
+            failure=over.failure,
+            left_behind=self.lost,
+            watches=watches and self.lost is not None,
+        )
+
+    async def watch(self, over: _Over) -> None:
+        """Hang up what may still be up: a call whose request was lost, when it shows itself; and what is left when
+        the meeting is undone."""
+        while True:
+            match await self.flow.receive(None):
+                case HangUp():
+                    self.call = self.call or await self.find()
+                    break
+                case Happened(event=CallEnded() as event) if self.call is None or event.call_id == self.call.id:
+                    self.call = self.lost = None
+                    break
+                case Happened(event=event) if self.call is None and (call_id := call_of(event)) is not None:
+                    self.call = Call(provider=event.provider, id=call_id, to=self.brief.party.address)
+                    break
+        await self.leave(_Over(over.outcome, over.failure))
+
+    async def find(self) -> Call | None:
+        """The call that a lost request has made, if the provider shows it."""
+        hint = FindHint(operation="create_call", into=self.into, to=self.brief.party.address)
+        try:
+            found: tuple[Call, ...] = await self.flow.step("find", op_key(self.flow.id, "create_call", 1), hint)
+        except ProviderError:
+            return None
+        return found[0] if found else None
 
     async def report(
         self,
@@ -566,6 +652,7 @@ class _Leg:
         outcome: Outcome | None = None,
         failure: Failure | None = None,
         left_behind: str | None = None,
+        watches: bool = False,
     ) -> None:
         """Tell the meeting."""
         await self.flow.send(
@@ -581,6 +668,7 @@ class _Leg:
                 outcome=outcome,
                 failure=failure,
                 left_behind=left_behind,
+                watches=watches,
             ),
         )
 

@@ -14,6 +14,7 @@ What may be sent again, and when:
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -35,7 +36,7 @@ from confkit.errors import (
     Unsupported,
     Withdrawn,
 )
-from confkit.log import logger
+from confkit.log import enabled, logger
 from confkit.models import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Member, Membership, Op, Party
 from confkit.pacing import Pacer, Priority
 from confkit.plugins import implements
@@ -55,7 +56,7 @@ class Semantics:
 
     Args:
         arguments: the hook's arguments besides ``op``, in order.
-        repeatable: executing it twice is the same as once, or harms nobody (an empty conference rings no phone).
+        repeatable: executing it twice is the same as once.
         urgent: it frees something, so it goes before others.
         gives: what the hook returns.
     """
@@ -67,7 +68,7 @@ class Semantics:
 
 
 OPERATIONS: Mapping[str, Semantics] = {
-    "create_conference": Semantics(arguments=("spec",), repeatable=True, gives=Conference),
+    "create_conference": Semantics(arguments=("spec",), gives=Conference),
     "create_call": Semantics(arguments=("spec", "into"), gives=Dialled),
     "add_member": Semantics(arguments=("conference", "call", "options"), repeatable=True, gives=Member),
     "update_member": Semantics(arguments=("member", "patch"), repeatable=True),
@@ -75,7 +76,8 @@ OPERATIONS: Mapping[str, Semantics] = {
     "update_conference": Semantics(arguments=("conference", "patch"), repeatable=True),
     "end_conference": Semantics(arguments=("conference",), repeatable=True, urgent=True),
     "hang_up": Semantics(arguments=("call",), repeatable=True, urgent=True),
-    "create_bridge": Semantics(arguments=("calls",), repeatable=True, gives=Bridge),
+    # Two calls are on one bridge at most, but empty bridges can be many.
+    "create_bridge": Semantics(arguments=("calls",), gives=Bridge),
     "end_bridge": Semantics(arguments=("bridge",), repeatable=True, urgent=True),
     "play": Semantics(arguments=("target", "media")),
     "record": Semantics(arguments=("target", "action"), repeatable=True),
@@ -95,6 +97,7 @@ class StepRequest:
         limit: the caller ID, for limits that each number has for itself.
         withdraw: told the scope in which the step waits before it sends anything; cancelling that scope
             withdraws the step.
+        again: an earlier run of the step was cut off, and may have sent the request.
     """
 
     operation: str
@@ -105,6 +108,7 @@ class StepRequest:
     party: str | None = None
     limit: str | None = field(default=None, repr=False)
     withdraw: Callable[[anyio.CancelScope | None], None] = field(default=lambda _: None, repr=False)
+    again: bool = False
 
 
 class Steps:
@@ -140,6 +144,7 @@ class Steps:
         self._show = (lambda number: number) if show_numbers else masked
         self.traces: dict[str, Trace] = {}
         self._log = logger()
+        self._logs_starts, self._logs_ends = enabled(self._log, logging.DEBUG), enabled(self._log, logging.INFO)
 
     def label(self, party: Party) -> str:
         """How a party is called in the trace and in the log."""
@@ -171,13 +176,13 @@ class Steps:
             **ids_of(*request.arguments),
         )
         self._note(record)
-        outcome, error = StepOutcome.CANCELLED, None
+        outcome, error, ids = StepOutcome.CANCELLED, None, {}
         state = _Attempts(began=record.started_at)
         try:
             self.require(request.operation)
             result = await self._attempts(request, state)
             outcome = StepOutcome.ADOPTED if state.adopted else StepOutcome.DONE
-            record = evolve(record, **ids_of(*request.arguments, result))
+            ids = ids_of(result)
         except ProviderError as failure:
             outcome, error = _outcome_of(failure), str(failure)
             raise
@@ -190,6 +195,7 @@ class Steps:
                     attempt=max(state.number, 1),
                     waited=state.waited,
                     error=error,
+                    **ids,
                 )
             )
         return result
@@ -219,14 +225,35 @@ class Steps:
         raise AssertionError("the loop returns or raises")
 
     async def _attempts(self, request: StepRequest, state: _Attempts) -> Any:
-        """Retry and reconcile."""
+        """Retry and reconcile; an attempt that may have been executed is not forgotten over a later one that was not.
+
+        Raises:
+            OutcomeUnknown: some attempt may have been executed, and no later one says otherwise.
+        """
+        try:
+            return await self._attempt_until(request, state)
+        except ProviderError as error:
+            if state.doubt is None or isinstance(error, OutcomeUnknown):
+                raise
+            raise state.doubt from error
+
+    async def _attempt_until(self, request: StepRequest, state: _Attempts) -> Any:
         about = _about(request.operation, *request.arguments)
         turned_away = timedelta(0)
         failed = 0
+        if request.again:
+            state.doubt = OutcomeUnknown(
+                "it was cut off when it may have been sent", provider=self.provider, operation=request.operation
+            )
+            if (found := await self._find(request, state.doubt)) is not None:
+                state.adopted = True
+                return found
+            if not self._safe_to_resend(request, state.doubt, state):
+                raise state.doubt
         while True:
             state.number += 1
             try:
-                return await self._attempt(request, state)
+                return await self._attempt(request, state, about)
             except RateLimited as error:
                 pause = self._pause(request.operation, error, state.number, seed=request.op_key)
                 turned_away += timedelta(seconds=pause)
@@ -234,17 +261,17 @@ class Steps:
                 if turned_away > PATIENCE:
                     raise
             except OutcomeUnknown as error:
-                state.doubtful = True
+                state.doubt = error
                 failed += 1
                 if (found := await self._find(request, error)) is not None:
                     state.adopted = True
                     return found
-                if failed >= ATTEMPTS or not self._safe_to_resend(request, error, state, failed):
+                if failed >= ATTEMPTS or not self._safe_to_resend(request, error, state):
                     raise
                 pause = self._pause(request.operation, error, failed, seed=request.op_key)
             except Conflict as error:
                 # An earlier attempt that nobody could vouch for did happen after all.
-                if state.doubtful and (found := await self._find(request, error)) is not None:
+                if state.doubt is not None and (found := await self._find(request, error)) is not None:
                     state.adopted = True
                     return found
                 raise
@@ -255,20 +282,10 @@ class Steps:
                 pause = self._pause(request.operation, error, failed, seed=request.op_key)
             await self._wait(request, lambda: anyio.sleep(pause))  # noqa: B023 - awaited at once
 
-    async def _attempt(self, request: StepRequest, state: _Attempts) -> Any:
+    async def _attempt(self, request: StepRequest, state: _Attempts, about: str) -> Any:
         """Pace, call the provider's hook, classify what it raises."""
         semantics = OPERATIONS[request.operation]
-        priority = Priority.URGENT if semantics.urgent else Priority.NORMAL
-        waited = await self._wait(
-            request,
-            lambda: self.pacer.wait(
-                _about(request.operation, *request.arguments),
-                priority=priority,
-                meeting=request.meeting,
-                number=request.limit or "",
-            ),
-        )
-        state.waited += waited
+        state.waited += await self._place(request, about)
         op = Op(key=request.op_key, timeout=self._timeout, attempt=state.number)
         arguments = dict(zip(semantics.arguments, request.arguments, strict=True))
         try:
@@ -291,6 +308,27 @@ class Steps:
             )
         return result
 
+    async def _place(self, request: StepRequest, about: str) -> timedelta:
+        """Wait for a place under the provider's limits; gives how long it took."""
+        urgent = OPERATIONS[request.operation].urgent
+        if not self.pacer.limits(about):
+            scope = anyio.CancelScope()
+            request.withdraw(scope)
+            request.withdraw(None)
+            if scope.cancel_called and not urgent:
+                raise self._withdrawn(request)
+            return timedelta(0)
+        waited: timedelta = await self._wait(
+            request,
+            lambda: self.pacer.wait(
+                about,
+                priority=Priority.URGENT if urgent else Priority.NORMAL,
+                meeting=request.meeting,
+                number=request.limit or "",
+            ),
+        )
+        return waited
+
     async def _wait(self, request: StepRequest, wait: Callable[[], Any]) -> Any:
         """Wait before sending; a step that is withdrawn meanwhile has certainly not been executed.
 
@@ -306,7 +344,10 @@ class Steps:
                 request.withdraw(None)
             if not scope.cancel_called:  # who need not wait is not stopped by the scope
                 return waited
-        raise Withdrawn("withdrawn before it was sent", provider=self.provider, operation=request.operation)
+        raise self._withdrawn(request)
+
+    def _withdrawn(self, request: StepRequest) -> Withdrawn:
+        return Withdrawn("withdrawn before it was sent", provider=self.provider, operation=request.operation)
 
     async def _find(self, request: StepRequest, error: ProviderError) -> Any:
         """Look up what a request did whose outcome is unknown; ``None`` when the provider shows nothing."""
@@ -328,14 +369,9 @@ class Steps:
                 return _adopted(request, found[0], self.capabilities)
         return None
 
-    def _safe_to_resend(self, request: StepRequest, error: OutcomeUnknown, state: _Attempts, failed: int) -> bool:
-        if OPERATIONS[request.operation].repeatable:
-            if not request.operation.startswith("create_"):
-                return True
-            # Each execution may have left an empty room that nobody can name: one more try, and none after a
-            # success that could not be read, because that one was executed and the next would be as well.
-            executed = error.status is not None and error.status < 300
-            return failed < 2 and not executed
+    def _safe_to_resend(self, request: StepRequest, error: OutcomeUnknown, state: _Attempts) -> bool:
+        if OPERATIONS[request.operation].repeatable or (request.operation == "create_bridge" and request.arguments[0]):
+            return True
         match self.capabilities.idempotency:
             case Idempotency.CLIENT_ID:
                 return True
@@ -379,32 +415,42 @@ class Steps:
     def _note(self, record: StepRecord) -> None:
         if (trace := self.traces.get(record.meeting or "")) is not None:
             trace.note(record)
-        values = record.as_dict()
-        del values["started_at"]
         if record.outcome is StepOutcome.STARTED:
-            self._log.debug("step", phase="start", **values)
+            if self._logs_starts:
+                self._log.debug("step", phase="start", **_line(record))
             self._tell(self.hook.step_started, record)
         else:
-            good = record.outcome in (StepOutcome.DONE, StepOutcome.ADOPTED)
-            (self._log.info if good else self._log.warning)("step", phase="end", **values)
+            if record.outcome not in (StepOutcome.DONE, StepOutcome.ADOPTED):
+                self._log.warning("step", phase="end", **_line(record))
+            elif self._logs_ends:
+                self._log.info("step", phase="end", **_line(record))
             self._tell(self.hook.step_finished, record)
 
     def _tell(self, observers: pluggy.HookCaller, record: StepRecord) -> None:
         """An observer that fails must not change what happens to people."""
+        if not observers.get_hookimpls():
+            return
         try:
             observers(step=record)
         except Exception:
             self._log.exception("observer_failed", hook=observers.name)
 
 
+def _line(record: StepRecord) -> dict[str, Any]:
+    """A step for the log, which has instants of its own."""
+    values = record.as_dict()
+    del values["started_at"]
+    return values
+
+
 @define
 class _Attempts:
-    """What has been tried for one step. ``doubtful``: an attempt may have been executed."""
+    """What has been tried for one step. ``doubt``: the last attempt that may have been executed."""
 
     began: datetime
     number: int = 0
     waited: timedelta = timedelta(0)
-    doubtful: bool = False
+    doubt: OutcomeUnknown | None = None
     adopted: bool = False
 
 

@@ -15,17 +15,21 @@ class Seat:
     """One leg as its meeting sees it.
 
     Args:
+        asks: it waits to be let on before it dials.
         let_on: it has been let on to dial or to join, and has not joined yet.
         left_behind: what the leg could not undo, one sentence.
+        watches: it is over, and still looks out for a call that may have been made.
     """
 
     id: str
     party: Party
     stage: Stage = Stage.WAITING
     call: Call | None = None
+    asks: bool = False
     let_on: bool = False
     joined_once: bool = False
     left_behind: str | None = None
+    watches: bool = False
 
 
 @define(kw_only=True)
@@ -35,6 +39,7 @@ class Table:
     Args:
         conference_ended: the platform has ended the conference, as some do when the last member leaves.
         old_bridge: a bridge that has become a conference and is still to be ended.
+        orphans: rooms that may have been created besides, one sentence each.
     """
 
     brief: MeetingBrief
@@ -44,11 +49,22 @@ class Table:
     failure: Failure | None = None
     conference_ended: bool = False
     old_bridge: Bridge | None = None
+    orphans: list[str] = field(factory=list)
 
     @property
     def present(self) -> list[Seat]:
         """The legs that are not over."""
         return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED]
+
+    @property
+    def taken(self) -> list[Seat]:
+        """The legs that take up a place: a call that may still be up does."""
+        return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED or seat.left_behind]
+
+    @property
+    def unfinished(self) -> list[Seat]:
+        """The legs that have something to do when the meeting is undone."""
+        return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED or seat.watches]
 
     @property
     def bridging(self) -> bool:
@@ -71,14 +87,17 @@ class Table:
         """Take in what a leg reports."""
         seat = self.seats[report.leg]
         seat.call = report.call or seat.call
-        seat.left_behind = report.left_behind or seat.left_behind
         if report.stage is not Stage.UPDATED:
             seat.stage = report.stage
+        if report.stage is Stage.ENDED:
+            seat.left_behind, seat.watches = report.left_behind, report.watches
         if report.stage is Stage.JOINED:
-            seat.let_on, seat.joined_once = False, True
+            seat.joined_once = True
             if isinstance(self.room, Conference) and report.conference_id is None:
                 # It was dialled into a bridge that has become a conference meanwhile: it is still to be moved.
                 seat.stage = Stage.ANSWERED
+            else:
+                seat.let_on = False
         if report.conference_id is not None:
             self.adopt(report.conference_id)
 
@@ -111,4 +130,4 @@ class Table:
             pending = any(other.stage in (Stage.WAITING, Stage.DIALLED) for other in self.present)
             return company >= 2 or not pending
         lazy = self.brief.materialise is not Materialise.EXPLICIT and self.brief.joining is Joining.FUSED
-        return seat.stage is Stage.WAITING and lazy
+        return seat.stage is Stage.WAITING and seat.asks and lazy

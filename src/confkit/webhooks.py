@@ -38,7 +38,6 @@ _TAIL = re.compile(rf"/([\w-]{{22}})/({INCOMING}|m-[\w.~-]{{1,64}})(/leg-[0-9]{{
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"www-authenticate": 'Basic realm="confkit"'},
     405: {"allow": "GET, POST"},
-    413: {"connection": "close"},
 }
 
 Scope = MutableMapping[str, Any]
@@ -128,7 +127,9 @@ class Receiver:
             received = await _parsed(engine, genuine)
         except WebhookRejected as rejected:
             return _refused(rejected)
-        # Events of a number's URL belong to no meeting by their address: the call that they name decides.
+        if flow != INCOMING and flow.partition("/")[0] not in engine.meetings:
+            return received.reply  # the meeting is over: calls that were hung up with it are told of afterwards
+        # What comes over a number's URL belongs to no meeting by its address: the call that it names decides.
         address = None if flow == INCOMING else flow
         taken = [_taken_in(engine, evolve(event, flow=address)) for event in received.events]
         return received.reply if all(taken) else WebhookReply(status=500)

@@ -59,7 +59,9 @@ async def test_a_step_that_fails_is_an_error_and_no_number_is_told(
             async with client.connect(*PARTIES):
                 pass
     failed = [span for span in named(spans, "create_call") if not span.status.is_ok]
-    assert [span.attributes["confkit.outcome"] for span in failed if span.attributes] == ["unavailable"] * 3
+    outcomes = {span.attributes["confkit.outcome"] for span in failed if span.attributes}
+    assert "unavailable" in outcomes
+    assert outcomes <= {"unavailable", "withdrawn"}  # one that could not be reached makes the quorum impossible
     told = "".join(span.to_json() for span in spans.get_finished_spans())
     assert not [party for party in PARTIES if party[-4:] in told.replace("confkit", "")]
 

@@ -141,7 +141,7 @@ def receiver() -> Iterator[Receiver]:
         def answer(self) -> None:
             content = self.rfile.read(int(self.headers.get("content-length", 0)))
             path = self.path.partition("?")[0]
-            told.seen.put(Received(self.command, self.path, dict(self.headers.items()), content))
+            told.seen.put(Received(self.command, self.path, httpx.Headers(self.headers.items()), content))
             answer = told.answers.get(path, 200)
             if isinstance(answer, float):
                 told.released.wait(answer)

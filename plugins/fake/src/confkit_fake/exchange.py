@@ -120,7 +120,11 @@ class Exchange(Switchboard):
 
     def members_of(self, conference_id: str) -> list[Member]:
         """Everybody who was or is in the conference, in the order of joining."""
-        return [member for member in self.members.values() if member.conference_id == conference_id]
+        return list(self._attended.get(conference_id, ()))
+
+    def calls_for(self, conference_id: str) -> list[Call]:
+        """Every call that was dialled or answered into the conference, or has joined it, ended ones included."""
+        return list(self._meant_for.get(conference_id, {}).values())
 
     def still_up(self) -> tuple[str, ...]:
         """The ids of all calls, conferences and bridges that are not over."""
@@ -362,7 +366,8 @@ class Exchange(Switchboard):
             conference = self._open_conference(conference_id)
             if self._full(conference):
                 raise ExchangeError(ErrorCode.CONFERENCE_FULL, conference_id)
-            call.conference_id, call.join_on_answer = conference_id, True
+            self._mean_for(call, conference_id)
+            call.join_on_answer = True
         if bridge_id:
             bridge = self._open_bridge(bridge_id)
             self._require_room(bridge)
@@ -414,6 +419,7 @@ class Exchange(Switchboard):
             notes=dict(notes or {}),
         )
         call.transferred_to = new.id
+        self._handed_over[new.id] = call.id
         self._timeline.tell(FactKind.CALL_TRANSFERRED, call_id=call.id)
         return self._dial(new)
 

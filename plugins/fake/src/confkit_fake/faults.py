@@ -50,6 +50,12 @@ class FaultKind(enum.Enum):
     ERROR_500 = "error-500"
     #: Not executed; too many requests, try again in ``seconds``.
     RATE_LIMIT = "rate-limit"
+    #: Not executed; the account's credentials are not accepted.
+    UNAUTHENTICATED = "unauthenticated"
+    #: Not executed; the credentials are good, but not for this.
+    FORBIDDEN = "forbidden"
+    #: Not executed; the account cannot pay.
+    NO_FUNDS = "no-funds"
     #: Executed; the reply takes ``seconds`` longer.
     SLOW = "slow"
 

@@ -147,7 +147,9 @@ class FakeSettings:
         }.get(self.shape, Materialise.EXPLICIT)
         fused = self.shape in (Shape.ON_JOIN, Shape.FUSED)
         bridged = self.bridge is not Bridging.NONE
-        finds = {"create_call", "add_member", "transfer", "answer_call"}
+        finds = {"create_call", "transfer", "answer_call"}
+        if bridged or not fused:
+            finds.add("add_member")
         if materialise is Materialise.EXPLICIT:
             finds.add("create_conference")
         if bridged:

@@ -130,7 +130,8 @@ class FakeProvider(ProviderSpec):
         """Script a fault.
 
         Args:
-            kind: ``refuse``, ``drop-reply``, ``lost``, ``late``, ``error-500``, ``rate-limit`` or ``slow``.
+            kind: ``refuse``, ``drop-reply``, ``lost``, ``late``, ``error-500``, ``rate-limit``, ``unauthenticated``,
+                ``forbidden``, ``no-funds`` or ``slow``.
             times: how many requests it hits.
             after: how many it lets pass before.
             seconds: how late, how slow, or when to try again.

@@ -52,10 +52,15 @@ class Switchboard:
         self._scripts: dict[str, PartyScript] = {}
         self._timers: dict[str, list[Timer]] = {}  # by call
         self._places: dict[str, Member] = {}  # the place that a call has in a conference now
+        # By conference, because there may be thousands: who is in it now, by call; who ever was; calls that are for it.
+        self._inside: dict[str, dict[str, Member]] = {}
+        self._attended: dict[str, list[Member]] = {}
+        self._meant_for: dict[str, dict[str, Call]] = {}
+        self._handed_over: dict[str, str] = {}  # by the new call, the one that was transferred
 
     def active_members(self, conference_id: str) -> list[Member]:
         """Who is in the conference now."""
-        return [member for member in self._places.values() if member.conference_id == conference_id]
+        return list(self._inside.get(conference_id, {}).values())
 
     def call(self, call_id: str) -> Call:
         """The record of a call; refuses an unknown id."""
@@ -71,6 +76,8 @@ class Switchboard:
         script = self._scripts.get(address) or PartyScript(call.to)
         self.calls[call.id] = call
         self.rings.setdefault(address, []).append(call.id)
+        if call.conference_id:
+            self._mean_for(call, call.conference_id)
         if call.bridge_id:
             self.bridges[call.bridge_id].call_ids.append(call.id)
         after = self.default_answer_after if script.after is None else script.after
@@ -122,9 +129,17 @@ class Switchboard:
         self._timeline.tell(FactKind.CALL_ENDED, call_id=call.id, cause=cause)
         self._media.silence(call.id)
         self._step_out(call)
-        for other in self.calls.values():
-            if other.transferred_to == call.id or other.id == call.transferred_to:
+        for other_id in (self._handed_over.get(call.id), call.transferred_to):
+            if other_id is not None:
+                other = self.calls[other_id]
                 self._end(other, EndCause.HANGUP if other.answered_at else EndCause.CANCELLED)
+
+    def _mean_for(self, call: Call, conference_id: str) -> None:
+        """The call is for this conference now, and for no other."""
+        if call.conference_id:
+            self._meant_for.get(call.conference_id, {}).pop(call.id, None)
+        call.conference_id = conference_id
+        self._meant_for.setdefault(conference_id, {})[call.id] = call
 
     def _step_out(self, call: Call) -> None:
         """Out of the conference or off the bridge."""
@@ -160,7 +175,7 @@ class Switchboard:
         notes: Mapping[str, object] | None = None,
     ) -> Member:
         self._step_out(call)
-        call.conference_id = conference.id
+        self._mean_for(call, conference.id)
         member = Member(
             id=id or self._timeline.new_id("member-"),
             conference_id=conference.id,
@@ -171,6 +186,8 @@ class Switchboard:
             notes=dict(notes or {}),
         )
         self.members[member.id] = self._places[call.id] = member
+        self._inside.setdefault(conference.id, {})[call.id] = member
+        self._attended.setdefault(conference.id, []).append(member)
         if conference.state is ConferenceState.CREATED:
             conference.state, conference.activated_at = ConferenceState.ACTIVE, member.joined_at
         self._tell_member(FactKind.MEMBER_JOINED, member)
@@ -178,6 +195,7 @@ class Switchboard:
 
     def _leave(self, member: Member) -> None:
         del self._places[member.call_id]
+        del self._inside[member.conference_id][member.call_id]
         member.state, member.left_at = MemberState.LEFT, self._timeline.now()
         self._media.silence(member.id)
         self._tell_member(FactKind.MEMBER_LEFT, member)

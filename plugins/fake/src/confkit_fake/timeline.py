@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 import anyio.lowlevel
-from attrs import define, field
+from attrs import define
 
 from confkit.models import EndCause
 from confkit_fake.records import Fact, FactKind, MediaKind
@@ -21,13 +21,12 @@ _TOLERANCE = 1e-6
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
-@define(order=True)
+@define(eq=False)
 class Timer:
     """Something that is going to happen, unless it is cancelled."""
 
     due: float
-    number: int
-    action: Callable[[], None] | None = field(order=False)
+    action: Callable[[], None] | None
 
     def cancel(self) -> None:
         """Make it not happen."""
@@ -92,7 +91,7 @@ class Timeline:
         self._base = base or datetime.now(UTC)
         self._origin: float | None = None
         self._now = 0.0
-        self._timers: list[Timer] = []
+        self._timers: list[tuple[float, int, Timer]] = []  # by when they are due, and by when they were set
         self._count = 0
         self._random = random.Random(seed)
         self._listeners: weakref.WeakSet[Facts] = weakref.WeakSet()
@@ -108,16 +107,16 @@ class Timeline:
     def after(self, delay: float, action: Callable[[], None]) -> Timer:
         """Let something happen so many seconds from now."""
         self._count += 1
-        timer = Timer(self._now + max(delay, 0.0), self._count, action)
-        heapq.heappush(self._timers, timer)
+        timer = Timer(self._now + max(delay, 0.0), action)
+        heapq.heappush(self._timers, (timer.due, self._count, timer))
         self._wake()
         return timer
 
     def advance(self) -> None:
         """Play everything that is due."""
         present = self._present()
-        while self._timers and self._timers[0].due <= present + _TOLERANCE:
-            timer = heapq.heappop(self._timers)
+        while self._timers and self._timers[0][0] <= present + _TOLERANCE:
+            timer = heapq.heappop(self._timers)[2]
             if timer.action is not None:
                 self._now = max(self._now, timer.due)
                 timer.action()
@@ -125,11 +124,11 @@ class Timeline:
 
     def deadline(self) -> float:
         """When the next thing is due, on anyio's clock; infinity when nothing is."""
-        while self._timers and self._timers[0].action is None:
+        while self._timers and self._timers[0][2].action is None:
             heapq.heappop(self._timers)
         if not self._timers or self._origin is None:
             return float("inf")
-        return self._origin + self._timers[0].due
+        return self._origin + self._timers[0][0]
 
     def tell(
         self,

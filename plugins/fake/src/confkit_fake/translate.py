@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, TypedDict
 
-from attrs import asdict
+from attrs import asdict, fields
 
 from confkit import errors, events, models
 from confkit_fake import exchange as telephone
@@ -62,6 +63,7 @@ def conference(record: telephone.Conference) -> models.Conference:
         hold=record.hold,
         created_at=record.created_at,
         ended_at=record.ended_at,
+        raw=_raw(record),
     )
 
 
@@ -79,6 +81,7 @@ def call(record: telephone.Call) -> models.Call:
         created_at=record.created_at,
         answered_at=record.answered_at,
         ended_at=record.ended_at,
+        raw=_raw(record),
     )
 
 
@@ -94,6 +97,7 @@ def member(record: telephone.Member, of: telephone.Conference) -> models.Member:
         hold=record.hold,
         joined_at=record.joined_at,
         left_at=record.left_at,
+        raw=_raw(record),
     )
 
 
@@ -105,7 +109,18 @@ def bridge(record: telephone.Bridge) -> models.Bridge:
         call_ids=tuple(record.call_ids),
         state=record.state,
         created_at=record.created_at,
+        raw=_raw(record),
     )
+
+
+def _raw(record: Any) -> dict[str, Any]:
+    """What the exchange itself says of a record, as at this moment."""
+    return {name: getattr(record, name) for name in _fields(type(record)) if name != "notes"}
+
+
+@cache
+def _fields(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(attribute.name for attribute in fields(kind))
 
 
 class _Common(TypedDict):

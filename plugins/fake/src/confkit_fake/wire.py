@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio
 
 from confkit.capabilities import RateClass
-from confkit.errors import OutcomeUnknown, ProviderError, RateLimited, Unavailable
+from confkit.errors import (
+    InsufficientFunds,
+    OutcomeUnknown,
+    PermissionDenied,
+    ProviderError,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
 from confkit.models import Op
 from confkit_fake.exchange import Exchange, ExchangeError
 from confkit_fake.faults import Fault, FaultKind, Faults, Request
 from confkit_fake.translate import NAME, error
 
 T = TypeVar("T")
+
+_REFUSALS: Final[Mapping[FaultKind, tuple[type[ProviderError], int, str]]] = {
+    FaultKind.UNAUTHENTICATED: (Unauthenticated, 401, "the credentials are not accepted"),
+    FaultKind.FORBIDDEN: (PermissionDenied, 403, "the account may not do this"),
+    FaultKind.NO_FUNDS: (InsufficientFunds, 402, "the account cannot pay for this"),
+}
 
 #: A client that keeps to the limit must not be refused because its event loop was late by some milliseconds.
 _JITTER = 0.01
@@ -115,6 +129,9 @@ class Wire:
         """What the platform does with a request that has arrived."""
         operation = request.operation
         self._limit(operation, sent_at, fault)
+        if fault and fault.kind in _REFUSALS:
+            kind, status, message = _REFUSALS[fault.kind]
+            raise kind(message, provider=NAME, operation=operation, status=status)
         if fault and fault.kind is FaultKind.ERROR_500:
             raise OutcomeUnknown("internal error", answered=True, provider=NAME, operation=operation, status=500)
         try:

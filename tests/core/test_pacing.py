@@ -1,0 +1,224 @@
+"""Pacing: below the limit at every instant, fair between meetings, and never stuck."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+import anyio
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from confkit import RateClass
+from confkit.pacing import MARGIN, Pacer, Priority
+
+pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
+
+SECOND = timedelta(seconds=1)
+CALLS = RateClass(name="calls", limit=3, per=10 * SECOND, costs={"create_call": 1})
+NUMBER = RateClass(name="calls", limit=1, per=SECOND, costs={"create_call": 1}, scope="number")
+ROOMS = RateClass(name="rooms", limit=1, per=SECOND, costs={"add": 1, "end": 1, "look": 1, "both": 1, "double": 2})
+CROSS = RateClass(name="cross", limit=2, per=3 * SECOND, costs={"both": 1, "look": 1})
+
+
+class Sent:
+    """The requests that got their place, with the moment."""
+
+    def __init__(self, pacer: Pacer) -> None:
+        self.pacer = pacer
+        self.log: list[tuple[str, float]] = []
+        self.begun = anyio.current_time()
+
+    async def send(
+        self,
+        operation: str,
+        label: str = "",
+        *,
+        priority: Priority = Priority.NORMAL,
+        meeting: str | None = None,
+        number: str = "",
+    ) -> timedelta:
+        waited = await self.pacer.wait(operation, priority=priority, meeting=meeting, number=number)
+        self.log.append((label or operation, anyio.current_time() - self.begun))
+        return waited
+
+    @property
+    def order(self) -> list[str]:
+        return [label for label, _ in self.log]
+
+    @property
+    def moments(self) -> list[float]:
+        return [moment for _, moment in self.log]
+
+
+async def test_what_has_no_rate_class_does_not_wait() -> None:
+    sent = Sent(Pacer([CALLS]))
+    for _ in range(100):
+        assert await sent.send("hang_up") == timedelta(0)
+    assert sent.moments == [0] * 100
+
+
+async def test_a_burst_up_to_the_limit_goes_at_once_and_the_rest_waits_for_the_window() -> None:
+    sent = Sent(Pacer([CALLS]))
+    for _ in range(7):
+        await sent.send("create_call")
+    window = 10 * MARGIN
+    assert sent.moments == pytest.approx([0, 0, 0, window, window, window, 2 * window])
+
+
+async def test_waiting_is_told() -> None:
+    sent = Sent(Pacer([ROOMS]))
+    assert await sent.send("add") == timedelta(0)
+    assert (await sent.send("add")).total_seconds() == pytest.approx(MARGIN)
+
+
+async def test_a_request_that_costs_more_than_the_window_holds_is_paid_for_by_those_after_it() -> None:
+    sent = Sent(Pacer([ROOMS]))
+    for operation in ("double", "add", "add"):
+        await sent.send(operation)
+    assert sent.moments == pytest.approx([0, 2 * MARGIN, 3 * MARGIN])
+
+
+async def test_each_number_has_a_window_of_its_own_where_the_limit_is_the_numbers() -> None:
+    sent = Sent(Pacer([NUMBER]))
+    for number in ("+1", "+2", "+1", "+2"):
+        await sent.send("create_call", number=number)
+    assert sent.moments == pytest.approx([0, 0, MARGIN, MARGIN])
+
+
+async def test_a_limit_of_the_account_does_not_ask_for_the_number() -> None:
+    sent = Sent(Pacer([ROOMS]))
+    for number in ("+1", "+2"):
+        await sent.send("add", number=number)
+    assert sent.moments == pytest.approx([0, MARGIN])
+
+
+async def test_endings_go_before_the_sequence_and_reads_go_last() -> None:
+    sent = Sent(Pacer([ROOMS]))
+    await sent.send("add", "first")
+    async with anyio.create_task_group() as tasks:
+        for label, operation, priority in (
+            ("read", "look", Priority.READ),
+            ("add", "add", Priority.NORMAL),
+            ("end", "end", Priority.URGENT),
+        ):
+            tasks.start_soon(partial(sent.send, operation, label, priority=priority))
+            await anyio.wait_all_tasks_blocked()
+    assert sent.order == ["first", "end", "add", "read"]
+
+
+async def test_meetings_take_turns_and_keep_their_own_order() -> None:
+    sent = Sent(Pacer([ROOMS]))
+    await sent.send("add", "first", meeting="long")
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(partial(sent.send, "add", f"long {number}", meeting="long"))
+            await anyio.wait_all_tasks_blocked()
+        for number in range(2):
+            tasks.start_soon(partial(sent.send, "add", f"short {number}", meeting="short"))
+            await anyio.wait_all_tasks_blocked()
+    assert sent.order.index("short 0") <= 2
+    assert sent.order.index("short 1") <= 4
+    assert [label for label in sent.order if label.startswith("long")] == [f"long {n}" for n in range(5)]
+
+
+async def test_who_comes_late_does_not_make_up_for_turns_that_it_never_wanted() -> None:
+    sent = Sent(Pacer([ROOMS]))
+    async with anyio.create_task_group() as tasks:
+        for number in range(6):
+            tasks.start_soon(partial(sent.send, "add", f"early {number}", meeting="early"))
+        await anyio.sleep(3.5)
+        for number in range(3):
+            tasks.start_soon(partial(sent.send, "add", f"late {number}", meeting="late"))
+    remaining = sent.order[4:]
+    assert [label.split()[0] for label in remaining[:4]].count("early") == 2
+
+
+async def test_a_refusal_closes_the_window_for_everyone_in_it() -> None:
+    sent = Sent(Pacer([CALLS, ROOMS]))
+    sent.pacer.hold_back("create_call", 4 * SECOND)
+    await sent.send("add")
+    await sent.send("create_call")
+    assert sent.moments == pytest.approx([0, 4])
+    sent.pacer.hold_back("create_call", timedelta(0))
+    await sent.send("create_call")
+    assert sent.moments[-1] == pytest.approx(4)
+
+
+async def test_a_refusal_that_comes_while_others_wait_holds_them_too() -> None:
+    sent = Sent(Pacer([ROOMS]))
+    await sent.send("add")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(sent.send, "add")
+        await anyio.sleep(0.5)
+        sent.pacer.hold_back("add", 5 * SECOND)
+    assert sent.moments[-1] == pytest.approx(5.5)
+
+
+async def test_who_gives_up_frees_its_place_in_the_queue() -> None:
+    sent = Sent(Pacer([ROOMS]))
+    await sent.send("add", "first")
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(sent.send, "add", "third")
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+            await sent.send("add", "never", priority=Priority.URGENT)
+        assert scope.cancelled_caught
+    assert sent.order == ["first", "third"]
+    assert sent.moments[-1] == pytest.approx(MARGIN)
+
+
+def test_the_spacing_of_an_operation() -> None:
+    pacer = Pacer([CALLS, ROOMS, CROSS])
+    assert pacer.spacing("create_call") == timedelta(seconds=10) / 3
+    assert pacer.spacing("both") == timedelta(seconds=1.5)
+    assert pacer.spacing("hang_up") == timedelta(0)
+
+
+request = st.tuples(
+    st.sampled_from(["create_call", "add", "end", "look", "both", "double"]),
+    st.sampled_from(Priority),
+    st.sampled_from(["m-1", "m-2", None]),
+    st.integers(0, 12),
+    st.none() | st.integers(0, 6),
+)
+
+
+@settings(max_examples=60)
+@given(requests=st.lists(request, max_size=25))
+def test_never_more_than_the_limit_in_any_window_and_everyone_gets_on(
+    requests: list[tuple[str, Priority, str | None, int, int | None]],
+) -> None:
+    """Whatever is asked for, given up, and when: no span of a class holds more than its limit."""
+    rates = [CALLS, ROOMS, CROSS]
+
+    async def scenario() -> None:
+        sent = Sent(Pacer(rates))
+        gave_up = 0
+
+        async def one(
+            operation: str, priority: Priority, meeting: str | None, start: int, give_up: int | None
+        ) -> None:
+            nonlocal gave_up
+            await anyio.sleep(start)
+            with anyio.move_on_after(give_up) as scope:
+                await sent.send(operation, priority=priority, meeting=meeting)
+            gave_up += scope.cancelled_caught
+
+        async with anyio.create_task_group() as tasks:
+            for each in requests:
+                tasks.start_soon(one, *each)
+        assert len(sent.log) + gave_up == len(requests)
+        # all done within the time that the tightest class needs for all of them
+        assert not sent.log or sent.moments[-1] <= 12 + 2 * MARGIN * 10 * (len(requests) + 1)
+        for rate in rates:
+            hits = [(moment, rate.costs[name]) for name, moment in sent.log if rate.costs.get(name)]
+            for start, cost in hits:
+                end = start + rate.per.total_seconds()
+                assert sum(other for moment, other in hits if start <= moment < end) <= max(rate.limit, cost)
+
+    trio.run(scenario, clock=trio.testing.MockClock(autojump_threshold=0))
