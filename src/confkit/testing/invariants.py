@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from attrs import frozen
 
-from confkit.errors import PolicyError, ProviderError
+from confkit.errors import PolicyError
 from confkit.meeting import Meeting, MeetingState
 from confkit.models import CallState, Outcome
 from confkit.testing.scenario import Gathering, Person, Post, Scenario
@@ -50,6 +51,7 @@ def violations(story: Story) -> list[Violation]:
         *_nothing_left(story),
         *_policy_kept(story),
         *_pace_kept(story),
+        *_nobody_late(story),
         *_trace_complete(story),
         *_all_over(story),
         *_roster_true(story),
@@ -76,15 +78,15 @@ def _nothing_left(story: Story) -> Iterator[Violation]:
     """No call, conference or bridge is up after the client has closed, unless the report names it."""
     exchange = story.provider.exchange
     told = [sentence for meeting in story.meetings for sentence in meeting.left_behind]
-    names = {
-        person.address: person.name for gathering in story.scenario.gatherings for person in gathering.everybody
-    }
+    names = {person.address: person.name for gathering in story.scenario.gatherings for person in gathering.everybody}
     rooms = [sentence for sentence in told if "conference" in sentence or "bridge" in sentence]
     for id_ in story.up:
         if (call := exchange.calls.get(id_)) is not None:
             name = names[call.to]
             if not any(name in sentence.replace("(", " ").split() for sentence in told):
                 yield Violation("nothing is left behind", f"the call {id_} to {name} is up, and nobody says so")
+        elif any(id_ in (call.conference_id, call.bridge_id) for call in map(exchange.calls.get, story.up) if call):
+            continue  # the room of a call that is named, or complained of
         elif not any(id_ in sentence or "may have been created" in sentence for sentence in rooms):
             kind = "conference" if id_ in exchange.conferences else "bridge"
             yield Violation("nothing is left behind", f"the {kind} {id_} is open, and nobody says so")
@@ -132,6 +134,25 @@ def _pace_kept(story: Story) -> Iterator[Violation]:
         yield Violation("the pace is kept", f"refused for its rate: {', '.join(refused)}")
 
 
+def _nobody_late(story: Story) -> Iterator[Violation]:
+    """Nobody is rung any more when the application wants the meeting over."""
+    troubled = {mishap.operation for mishap in story.scenario.mishaps}
+    if story.scenario.strict or troubled - {"hang_up", "play", "update_member", "fetch", "list_calls"}:
+        return  # what is being found out about a lost request goes on
+    slack = timedelta(seconds=0.5 + 2 * story.scenario.latency)
+    for attendance in story.attendances:
+        if attendance.meeting is None or attendance.ending_at is None:
+            continue
+        keys = {record.op for record in attendance.meeting.trace.records}
+        for request in story.provider.requests:
+            late = request.operation in ("create_call", "add_member") and request.at > attendance.ending_at + slack
+            if late and request.op_key in keys:
+                after = (request.at - attendance.ending_at).total_seconds()
+                yield Violation(
+                    "nobody is rung too late", f"{request.operation} {after:g} s after the meeting was to end"
+                )
+
+
 def _trace_complete(story: Story) -> Iterator[Violation]:
     """Every step has an end, and nothing was executed that is not in the trace."""
     traced = set()
@@ -161,11 +182,15 @@ def _all_over(story: Story) -> Iterator[Violation]:
             took = attendance.left_at - attendance.leaving_at
             if took > LEAVING:
                 yield Violation("it ends", f"leaving took {took:g} s")
-        if attendance.gathering.leaves == "raise" and attendance.leaving_at is not None and not attendance.cancelled:
-            if attendance.left_at is not None and not isinstance(attendance.raised, Boom):
-                yield Violation("errors are portable", f"the block's own error became {attendance.raised!r}")
-        if isinstance(attendance.raised, ProviderError):
-            yield Violation("errors are portable", f"connect raised {attendance.raised!r}, and no MeetingError")
+        raises = attendance.gathering.leaves == "raise" and attendance.leaving_at is not None
+        out = attendance.left_at is not None and not attendance.cancelled
+        if raises and out and not isinstance(attendance.raised, Boom):
+            yield Violation("errors are portable", f"the block's own error became {attendance.raised!r}")
+        if not attendance.over:
+            yield Violation("it ends", "the block was left while the meeting went on")
+        for event, times in Counter(attendance.told).items():
+            if times > 1:
+                yield Violation("events are told once", f"{event} was told {times} times")
 
 
 def _roster_true(story: Story) -> Iterator[Violation]:
@@ -186,7 +211,7 @@ def _outcome_true(story: Story, meeting: Meeting, outcome: Outcome | None, perso
         Outcome.BUSY: {"busy"},
         Outcome.REJECTED: {"rejects"},
         Outcome.UNREACHABLE: {"unreachable"},
-        Outcome.NO_ANSWER: {"never_answers", "answers", "rejects"},
+        Outcome.NO_ANSWER: {"never_answers", "answers", "rejects", "busy", "unreachable"},  # where it takes too long
         Outcome.LEFT: {"answers"},
     }
     lost = story.scenario.post.lost > 0
@@ -210,9 +235,11 @@ def _came_about(story: Story) -> Iterator[Violation]:
         if isinstance(attendance.raised, PolicyError) or attendance.left_at is None:
             continue
         quorum = min(gathering.quorum, len(gathering.people))
-        if clean and _untroubled(gathering, scenario) and _steady(gathering) >= quorum:
-            if not attendance.established:
-                yield Violation("it comes about", f"nothing went wrong, and still: {attendance.raised!r}")
+        enough = clean and _untroubled(gathering, scenario) and _steady(gathering) >= quorum
+        if enough and not attendance.established:
+            yield Violation("it comes about", f"nothing went wrong, and still: {attendance.raised!r}")
+        for person in _missing(attendance) if enough else ():
+            yield Violation("it comes about", f"nothing went wrong, and still {person.name} did not join")
         added = sum(deed.what in ("add", "again") for deed in gathering.deeds)
         if attendance.established and _able(gathering) + added < quorum:
             yield Violation("it comes about", f"established, though only {_able(gathering)} could come")
@@ -230,6 +257,15 @@ def _steady(gathering: Gathering) -> int:
         person.reaction == "answers" and person.after < gathering.answer_timeout - margin
         for person in gathering.people
     )
+
+
+def _missing(attendance: Attendance) -> Iterator[Person]:
+    meeting = attendance.meeting
+    joined = {each.party.address for each in meeting.participants if each.joined_at} if meeting else set()
+    for person in attendance.gathering.people:
+        comes = person.reaction == "answers" and person.after < attendance.gathering.answer_timeout - 1.0
+        if comes and person.address not in joined:
+            yield person
 
 
 def _able(gathering: Gathering) -> int:
@@ -258,7 +294,6 @@ def summary(attendance: Attendance) -> str:
 def calls_up(story: Story) -> int:
     """How many calls were left up, named or not."""
     return sum(
-        id_ in story.provider.exchange.calls
-        and story.provider.exchange.calls[id_].state is not CallState.ENDED
+        id_ in story.provider.exchange.calls and story.provider.exchange.calls[id_].state is not CallState.ENDED
         for id_ in story.up
     )

@@ -27,7 +27,7 @@ _OPERATIONS = (
     "play",
 )
 _FAULTS = ("refuse", "drop-reply", "drop-reply", "lost", "late", "error-500", "rate-limit", "slow")
-_SIZES = (1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6, 8, 12, 20)
+_SIZES = (1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6, 8, 12, 16, 20)
 
 
 @frozen(kw_only=True)
@@ -185,12 +185,12 @@ def draw(seed: int) -> Scenario:
     """The scenario of a seed."""
     chance = random.Random(f"scenario {seed}")
     crowd = _Crowd(chance)
-    rates = chance.choices(("off", "bandwidth"), (7, 3))[0]
+    rates = chance.choices(("off", "bandwidth"), (6, 4))[0]
     count = chance.choices((1, 2, 3), (70, 20, 10))[0]
     events = chance.choices(("stream", "poll"), (2, 1))[0]
     return Scenario(
         seed=seed,
-        gatherings=tuple(_gathering(chance, crowd, small=count > 1) for _ in range(count)),
+        gatherings=tuple(_gathering(chance, crowd, small=count > 1, slow=rates != "off") for _ in range(count)),
         shape=chance.choice(("explicit", "on_join", "from_call", "fused")),
         bridge=chance.choice(("after", "first", "none")),
         events=events,
@@ -215,16 +215,16 @@ class _Crowd:
         self._chance = chance
         self._count = 0
 
-    def person(self, *, answer_timeout: float) -> Person:
+    def person(self, *, answer_timeout: float, calm: bool) -> Person:
         chance = self._chance
         self._count += 1
         number = self._count
-        reaction = chance.choices(
-            ("answers", "busy", "rejects", "unreachable", "never_answers"), (78, 6, 6, 4, 6)
-        )[0]
+        reaction = chance.choices(("answers", "busy", "rejects", "unreachable", "never_answers"), (78, 6, 6, 4, 6))[0]
         after = chance.choice((0.0, 0.0, 0.1, chance.uniform(0, 5), chance.uniform(0, answer_timeout * 1.2)))
         hangs_up: float | None = None
-        if chance.random() < 0.25:
+        if calm:
+            reaction, after = "answers", after % answer_timeout
+        elif chance.random() < 0.25:
             hangs_up = chance.choice((0.0, 0.05, 0.5, chance.uniform(0, 10), chance.uniform(0, 40)))
         return Person(
             name=f"P{number}",
@@ -235,17 +235,22 @@ class _Crowd:
         )
 
 
-def _gathering(chance: random.Random, crowd: _Crowd, *, small: bool) -> Gathering:
+def _gathering(chance: random.Random, crowd: _Crowd, *, small: bool, slow: bool) -> Gathering:
     size = chance.choice(_SIZES)
     if small:
         size = min(size, 6)
     elif chance.random() < 0.01:
         size = chance.choice((0, 21))
     answer_timeout = chance.choice((30.0, 30.0, 10.0, 3.0))
-    people = tuple(crowd.person(answer_timeout=answer_timeout) for _ in range(size))
+    calm = chance.random() < 0.3
+    people = tuple(crowd.person(answer_timeout=answer_timeout, calm=calm) for _ in range(size))
     others = tuple(
-        crowd.person(answer_timeout=answer_timeout) for _ in range(chance.choice((0, 0, 1, 2, 4)))
+        crowd.person(answer_timeout=answer_timeout, calm=False)
+        for _ in range(0 if calm else chance.choice((0, 0, 1, 2, 4)))
     )
+    cancellation = _cancellation(chance) if chance.random() < 0.2 else None
+    if slow and size > 3 and chance.random() < 0.4:
+        cancellation = Cancellation(at=round(chance.uniform(0, 1.2 * size), 3))  # while it is being established
     stays = chance.choice((0.0, 1.0, chance.uniform(0, 10), chance.uniform(0, 40)))
     return Gathering(
         people=people,
@@ -255,8 +260,8 @@ def _gathering(chance: random.Random, crowd: _Crowd, *, small: bool) -> Gatherin
         answer_timeout=answer_timeout,
         starts=chance.choice((0.0, 0.0, round(chance.uniform(0, 5), 3))) if small else 0.0,
         stays=round(stays, 3),
-        deeds=_deeds(chance, len(people), len(others)),
-        cancellation=_cancellation(chance) if chance.random() < 0.2 else None,
+        deeds=() if calm else _deeds(chance, len(people), len(others)),
+        cancellation=cancellation,
         leaves=chance.choices(("leave", "raise", "end"), (6, 2, 2))[0],
     )
 

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from attrs import frozen
 
@@ -144,7 +144,7 @@ def _counts(story: Story | None) -> Counter[str]:
     )
 
 
-def search(seeds: Sequence[int], jobs: int) -> Iterator[Verdict]:
+def search(seeds: Sequence[int], jobs: int) -> Generator[Verdict, None, None]:
     """Judge all seeds, in so many processes."""
     if jobs <= 1:
         yield from map(judge, seeds)

@@ -12,8 +12,8 @@ import math
 import random
 import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import aclosing, contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
@@ -21,21 +21,21 @@ import anyio.lowlevel
 import structlog
 import trio
 import trio.testing
-from anyio.abc import TaskGroup
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from confkit.capabilities import Capabilities
 from confkit.client import AsyncClient
 from confkit.clock import Clock
-from confkit.engine import Engine
+from confkit.engine import Surroundings
 from confkit.errors import ConfkitError
 from confkit.events import Event
 from confkit.flows import InProcessRuntime, RuntimeFactory
 from confkit.hookspecs import hookimpl
-from confkit.meeting import Meeting
+from confkit.meeting import Meeting, MeetingState
 from confkit.models import Party
 from confkit.policy import Policy
 from confkit.testing.scenario import Cancellation, Deed, Gathering, Person, Post, Scenario
+from confkit.trace import StepOutcome
 
 CALLER_ID = "+12025550999"
 #: A run that has not ended after so many virtual seconds never will.
@@ -62,9 +62,12 @@ class Attendance:
 
     Args:
         raised: what came out of the block.
+        ending_at: on the exchange's clock, when the application wanted the meeting over.
+        told: the events that the application was told of, by id.
         defects: errors that confkit never raises on purpose.
         misfits: differences between the roster and the exchange at a quiet moment.
         quiet: whether such a moment came.
+        over: whether the meeting was over when the block had been left.
         waiting: what the application has asked for and not been answered.
     """
 
@@ -75,8 +78,11 @@ class Attendance:
     raised: BaseException | None = None
     cancelled: bool = False
     leaving_at: float | None = None
+    ending_at: datetime | None = None
+    told: list[str] = field(factory=list)
     left_at: float | None = None
     quiet: bool = False
+    over: bool = True
     waiting: list[Deed] = field(factory=list)
     misfits: list[str] = field(factory=list)
     defects: list[str] = field(factory=list)
@@ -107,34 +113,12 @@ class Story:
         return [each.meeting for each in self.attendances if each.meeting is not None]
 
 
-@frozen
-class Surroundings:
-    """What a client takes from outside: ids, a clock, a runtime."""
-
-    new_id: Callable[[], str]
-    clock: Callable[[], Clock]
-    runtime: RuntimeFactory = InProcessRuntime
-
-
 class SeededClient(AsyncClient):
     """A client without chance in it."""
 
     def __init__(self, provider: str, surroundings: Surroundings, **arguments: Any) -> None:
         super().__init__(provider, **arguments)
         self._surroundings = surroundings
-
-    def _new_engine(self, tasks: TaskGroup) -> Engine:
-        return Engine(
-            self._name,
-            self._manager,
-            tasks,
-            policy=self._policy,
-            request_timeout=self._request_timeout,
-            show_numbers=self._show_numbers,
-            clock=self._surroundings.clock(),
-            new_id=self._surroundings.new_id,
-            runtime=self._surroundings.runtime,
-        )
 
 
 class Courier:
@@ -187,7 +171,11 @@ def play(scenario: Scenario, *, runtime: RuntimeFactory = InProcessRuntime) -> S
     clock = trio.testing.MockClock(autojump_threshold=0)
     with _seeded_scheduler(scenario.seed), _alarm(), structlog_off():
         return anyio.run(
-            _play, scenario, runtime, backend="trio", backend_options={"clock": clock, "strict_exception_groups": True}
+            _play,
+            scenario,
+            runtime,
+            backend="trio",
+            backend_options={"clock": clock, "strict_exception_groups": True},
         )
 
 
@@ -203,7 +191,7 @@ async def _play(scenario: Scenario, runtime: RuntimeFactory) -> Story:
 
     client = SeededClient(
         "fake",
-        Surroundings(lambda: chance.randbytes(8).hex(), clock, runtime),
+        Surroundings(new_id=lambda: chance.randbytes(8).hex(), clock=clock, runtime=runtime),
         caller_id=CALLER_ID,
         policy=Policy(minimum=min(3, scenario.maximum), maximum=scenario.maximum),
         plugins=plugins,
@@ -244,16 +232,23 @@ def _set_up(provider: Any, scenario: Scenario) -> None:
             if person.hangs_up_after is not None:
                 script.hangs_up(person.hangs_up_after)
     for mishap in scenario.mishaps:
-        provider.fail(
-            mishap.operation, mishap.kind, times=mishap.times, after=mishap.after, seconds=mishap.seconds
-        )
+        provider.fail(mishap.operation, mishap.kind, times=mishap.times, after=mishap.after, seconds=mishap.seconds)
 
 
-async def _cancel(scope: anyio.CancelScope, cancellation: Cancellation) -> None:
+async def _cancel(
+    scope: anyio.CancelScope, cancellation: Cancellation, before: Callable[[], None] = lambda: None
+) -> None:
     await anyio.sleep(cancellation.at)
     for _ in range(cancellation.turns):
         await anyio.lowlevel.checkpoint()
+    before()
     scope.cancel()
+
+
+async def _listen(meeting: Meeting, told: list[str]) -> None:
+    async with aclosing(meeting.events()) as events:
+        async for event in events:
+            told.append(event.id)
 
 
 async def _attend(client: AsyncClient, attendance: Attendance, scenario: Scenario) -> None:
@@ -268,18 +263,24 @@ async def _attend(client: AsyncClient, attendance: Attendance, scenario: Scenari
         answer_timeout=timedelta(seconds=gathering.answer_timeout),
     )
     attendance.asked_at = anyio.current_time()
+
+    def ending() -> None:
+        attendance.ending_at = attendance.ending_at or client.provider.exchange.now()
+
     async with anyio.create_task_group() as others:
+        others.start_soon(_listen, meeting, attendance.told)
         with anyio.CancelScope() as scope:
             if gathering.cancellation is not None:
-                others.start_soon(_cancel, scope, gathering.cancellation)
+                others.start_soon(_cancel, scope, gathering.cancellation, ending)
             for deed in gathering.deeds:
-                others.start_soon(_do, meeting, attendance, deed)
+                others.start_soon(_do, meeting, attendance, deed, ending)
             try:
                 async with meeting:
                     attendance.established = True
                     await anyio.sleep(gathering.stays)
                     await _look_when_quiet(client.provider, attendance, scenario)
                     attendance.leaving_at = anyio.current_time()
+                    ending()
                     if gathering.leaves == "raise":
                         raise Boom
                     if gathering.leaves == "end":
@@ -288,10 +289,12 @@ async def _attend(client: AsyncClient, attendance: Attendance, scenario: Scenari
                 attendance.raised = error
                 if not isinstance(error, ConfkitError | Boom):
                     attendance.defects.append(f"the block raised {error!r}")
+            finally:
+                attendance.over = meeting.state in (MeetingState.ENDED, MeetingState.PLANNED)
         attendance.cancelled = scope.cancelled_caught
         attendance.left_at = anyio.current_time()
-        with anyio.move_on_after(PATIENCE):
-            while attendance.waiting:
+        for _ in range(int(PATIENCE)):
+            if attendance.waiting:
                 await anyio.sleep(1)
         others.cancel_scope.cancel()
 
@@ -300,7 +303,7 @@ def _party(person: Person) -> Party:
     return Party(person.address, name=person.name)
 
 
-async def _do(meeting: Meeting, attendance: Attendance, deed: Deed) -> None:
+async def _do(meeting: Meeting, attendance: Attendance, deed: Deed, ending: Callable[[], None]) -> None:
     everybody = attendance.gathering.everybody
     party = _party(everybody[deed.person]) if everybody else Party("")
     await anyio.sleep(deed.at)
@@ -319,6 +322,8 @@ async def _do(meeting: Meeting, attendance: Attendance, deed: Deed) -> None:
             case "say":
                 await meeting.say("hello")
             case "end":
+                if meeting.state is not MeetingState.PLANNED:
+                    ending()
                 await meeting.end()
     except ConfkitError:
         pass  # it may well be too late or too much
@@ -352,7 +357,14 @@ async def _look_when_quiet(provider: Any, attendance: Attendance, scenario: Scen
 
 
 def _misfits(exchange: Any, meeting: Meeting) -> Iterator[str]:
+    stubborn = {
+        record.call
+        for record in meeting.trace.records
+        if record.operation == "hang_up" and record.outcome is not StepOutcome.DONE
+    }
     for person in meeting.participants:
+        if person.call_id in stubborn:
+            continue  # it could not be hung up, and is named for it
         call = exchange.calls.get(person.call_id) if person.call_id else None
         place = exchange.place_of(person.call_id) if person.call_id else None
         bridges = [bridge for bridge in exchange.bridges.values() if person.call_id in bridge.call_ids]
@@ -401,7 +413,9 @@ def _alarm() -> Iterator[None]:
 def structlog_off() -> Iterator[None]:
     """Nothing is logged: thousands of runs would say too much."""
     before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=False)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=False
+    )
     try:
         yield
     finally:

@@ -1,0 +1,84 @@
+"""Bridges: two calls without a conference."""
+
+from __future__ import annotations
+
+from confkit.capabilities import Bridging
+from confkit.errors import NotFound, ProviderError
+from confkit.models import Bridge, BridgeState, CallState, MemberOptions, Membership
+from confkit.testing.conformance import rules
+from confkit.testing.conformance.area import Area
+from confkit.testing.conformance.bench import Bench, on_bench
+from confkit.testing.conformance.harness import Harness
+from confkit.testing.conformance.rules import broken, check
+
+
+class BridgeRules(Area):
+    """See ``docs/contract.md#create_bridge``."""
+
+    def _bridging(self, bench: Bench) -> None:
+        bench.need(bench.capabilities.bridging is not Bridging.NONE, "bridge")
+
+    async def test_create_bridge(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            self._bridging(bench)
+            bridge, calls = await bench.pair()
+
+            async def connected() -> bool:
+                shown = (await bench.fetch(bridge)).bridge
+                ids = {call.id for call in calls}
+                return shown is not None and shown.state is BridgeState.ACTIVE and set(shown.call_ids) == ids
+
+            await bench.until(connected, rules.BRIDGES, "the bridge is not shown as active, with both calls")
+
+    async def test_a_bridge_is_one_request(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            self._bridging(bench)
+            if bench.capabilities.bridging is Bridging.FIRST:
+                bridge = await bench.one_request("create_bridge", calls=())
+                dialled = await bench.dial(bench.party(), bridge)
+                found = dialled.membership
+                check(found is Membership.ON_ANSWER, rules.MEMBERSHIP, f"into a bridge it is {found.value}")
+            else:
+                calls = [await bench.answered((await bench.dial(bench.party())).call) for _ in range(2)]
+                await bench.one_request("create_bridge", calls=tuple(calls))
+
+    async def test_end_bridge(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            self._bridging(bench)
+            bridge, calls = await bench.pair()
+            await bench.one_request("end_bridge", rules.UNBRIDGES, bridge=bridge)
+
+            async def over() -> bool:
+                shown = (await bench.fetch(bridge)).bridge
+                return shown is not None and shown.state is BridgeState.ENDED
+
+            await bench.until(over, rules.UNBRIDGES, "the bridge is not shown as ended")
+            for call in calls:
+                state = (await bench.look_at(call)).state
+                check(state is CallState.ANSWERED, rules.UNBRIDGES, f"a call is {state.value}")
+            try:
+                await bench.attempt("end_bridge", bridge=bridge)
+            except ProviderError as error:
+                raise broken(rules.UNBRIDGES, f"the second time it raised {type(error).__name__}: {error}") from error
+
+    async def test_moving_calls_from_a_bridge(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            self._bridging(bench)
+            bench.need(not bench.fused, "joining: explicit")
+            room = await bench.room()
+            _, calls = await bench.pair()
+            arguments = {"conference": room.conference, "call": calls[0], "options": MemberOptions()}
+            if not bench.capabilities.moves_calls:
+                try:
+                    await bench.attempt("add_member", **arguments)
+                except ProviderError:
+                    return
+                raise broken(rules.MOVES, "it is not declared and a call moved")
+            await bench.ask("add_member", **arguments)
+            await bench.inside(room.conference, calls[0])
+
+    async def test_a_bridge_that_does_not_exist(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            self._bridging(bench)
+            bridge = Bridge(provider=bench.client.provider_name, id=harness.missing("bridge"))
+            await bench.refused(NotFound, "fetch", ref=bridge)

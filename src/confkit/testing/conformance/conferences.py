@@ -1,0 +1,162 @@
+"""Conferences: how they come to exist, what they hold, how they end."""
+
+from __future__ import annotations
+
+import pytest
+
+from confkit.capabilities import Joining
+from confkit.errors import CapacityReached, Conflict, NotFound
+from confkit.models import CallState, Conference, ConferencePatch, ConferenceSpec, ConferenceState, MemberOptions
+from confkit.testing.conformance import rules
+from confkit.testing.conformance.area import Area
+from confkit.testing.conformance.bench import Bench, on_bench
+from confkit.testing.conformance.harness import Harness
+from confkit.testing.conformance.rules import broken, check
+
+#: A conference that holds more than this is taken at its word.
+_MOST = 50
+
+
+class ConferenceRules(Area):
+    """See ``docs/contract.md#create_conference``."""
+
+    async def test_create_conference(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            op = bench.op()
+            before = harness.mutations()
+            conference = await bench.ask("create_conference", spec=ConferenceSpec(caller_id=harness.caller_id), op=op)
+            sent = harness.mutations() - before
+            rule = rules.CREATES if bench.explicit else rules.CREATES_NOTHING
+            check(conference.key == op.key, rule, f"the key is {conference.key!r}")
+            check(conference.provider == bench.client.provider_name, rule, f"it is of {conference.provider!r}")
+            check((conference.id is not None) is bench.explicit, rule, f"the id is {conference.id!r}")
+            check(sent == (1 if bench.explicit else 0), rule, f"{sent} requests were sent")
+
+    async def test_a_conference_gets_its_id(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            conference = await bench.conference()
+            dialled = await bench.dial(bench.party(), conference)
+            conference = dialled.conference or conference
+            call = await bench.answered(dialled.call)
+            if bench.capabilities.joining is Joining.EXPLICIT:
+                member = await bench.ask("add_member", conference=conference, call=call, options=MemberOptions())
+                conference = member.conference
+            check(conference.id is not None, rules.GETS_ITS_ID, "it has none")
+            shown = (await bench.fetch(conference)).conference
+            check(shown is not None and shown.id == conference.id, rules.GETS_ITS_ID, "it is not that conference's")
+
+    async def test_end_conference(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            room = await bench.room(2)
+            await bench.one_request("end_conference", conference=room.conference)
+
+            async def over() -> bool:
+                return not await bench.members(room.conference)
+
+            await bench.until(over, rules.ENDS, "its members are still in it")
+            shown = (await bench.fetch(room.conference)).conference
+            # A platform that forgets what has ended answers with the reference that it was asked about.
+            if shown is not None and shown.created_at is not None:
+                check(shown.state is ConferenceState.ENDED, rules.ENDS, f"it is shown as {shown.state.value}")
+
+    async def test_end_conference_again(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            room = await bench.room()
+            for _ in range(2):
+                await self._ends(bench, room.conference)
+
+    async def test_end_a_conference_that_never_came_to_be(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            if bench.explicit:
+                pytest.skip("conferences exist once they are created")
+            await self._ends(bench, await bench.conference())
+
+    async def _ends(self, bench: Bench, conference: Conference) -> None:
+        try:
+            await bench.attempt("end_conference", conference=conference)
+        except (Conflict, NotFound) as error:
+            raise broken(rules.ENDS_AGAIN, f"it raised {type(error).__name__}: {error}") from error
+
+    async def test_what_ends_with_a_conference(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            room = await bench.room(2)
+            await bench.ask("end_conference", conference=room.conference)
+            if bench.capabilities.end_hangs_up:
+                for call in room.calls:
+                    await bench.ended(call, rules.END_HANGS_UP)
+                return
+            await bench.outside(room.conference, room.calls[0], rules.ENDS)
+            for call in room.calls:
+                state = (await bench.look_at(call)).state
+                check(
+                    state is CallState.ANSWERED,
+                    rules.END_HANGS_UP,
+                    f"it is not declared and the call is {state.value}",
+                )
+
+    async def test_max_members(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            most = bench.capabilities.max_members
+            bench.need(most is not None and most <= _MOST, f"max_members of at most {_MOST}")
+            room = await bench.room(most or 0)
+            inside = len(await bench.members(room.conference))
+            check(inside == most, rules.MAX_MEMBERS, f"{inside} of {most} are in")
+            to = bench.spec(bench.party())
+            try:
+                dialled = await bench.attempt("create_call", spec=to, into=room.conference)
+            except CapacityReached:
+                return
+            if bench.fused:
+                await bench.ended(dialled.call, rules.MAX_MEMBERS)
+            else:
+                call = await bench.answered(dialled.call)
+                arguments = {"conference": room.conference, "call": call, "options": MemberOptions()}
+                await bench.refused(CapacityReached, "add_member", **arguments)
+            inside = len(await bench.members(room.conference))
+            check(inside == most, rules.MAX_MEMBERS, f"one more came in and {inside} are in")
+
+    async def test_a_snapshot_shows_everyone(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            room = await bench.room(2)
+            snapshot = await bench.fetch(room.conference)
+            conference = snapshot.conference
+            check(
+                conference is not None and conference.state is ConferenceState.ACTIVE,
+                rules.SNAPSHOT,
+                f"a conference with members is {conference.state.value if conference else 'missing'}",
+            )
+            expected = {call.id for call in room.calls}
+            members = {member.call_id for member in snapshot.members}
+            calls = {call.id for call in snapshot.calls if call.state is CallState.ANSWERED}
+            check(members == expected, rules.SNAPSHOT, f"it shows {len(members & expected)} of 2 members")
+            check(calls == expected, rules.SNAPSHOT, f"it shows {len(calls & expected)} of 2 answered calls")
+            ids = {member.id for member in snapshot.members}
+            check(ids == {member.id for member in room.members}, rules.SNAPSHOT, "the members' ids changed")
+
+    async def test_conferences_are_separate(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            rooms = [await bench.room(), await bench.room()]
+            for room in rooms:
+                snapshot = await bench.fetch(room.conference)
+                own = {call.id for call in room.calls}
+                check(
+                    {member.call_id for member in snapshot.members} == own, rules.SEPARATE, "it shows other members"
+                )
+                check({call.id for call in snapshot.calls} == own, rules.SEPARATE, "it shows other calls")
+
+    @pytest.mark.parametrize("flag", ["mute", "hold"])
+    async def test_update_conference(self, harness: Harness, flag: str) -> None:
+        async with on_bench(harness) as bench:
+            bench.need_hook("update_conference")
+            room = await bench.room()
+            for value in (True, False):
+                patch = ConferencePatch(**{flag: value})
+                await bench.one_request(
+                    "update_conference", rules.UPDATES_ALL, conference=room.conference, patch=patch
+                )
+
+    async def test_a_conference_that_does_not_exist(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            name = bench.client.provider_name
+            conference = Conference(provider=name, key=bench.op().key, id=harness.missing("conference"))
+            await bench.refused(NotFound, "fetch", ref=conference)

@@ -1,0 +1,99 @@
+"""What a provider declares against what it implements."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+
+from confkit.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining
+from confkit.errors import Unsupported
+from confkit.hookspecs import ProviderSpec
+from confkit.models import Conference, Member, RecordAction
+from confkit.testing.conformance import rules
+from confkit.testing.conformance.area import Area
+from confkit.testing.conformance.bench import on_bench
+from confkit.testing.conformance.harness import Harness
+from confkit.testing.conformance.rules import broken, check
+
+#: Hook, whether the declaration asks for it, and whether having it asks for the declaration.
+_PAIRS: Mapping[str, tuple[Callable[[Capabilities], bool], bool]] = {
+    "add_member": (lambda can: can.joining is Joining.EXPLICIT, False),
+    "update_member": (lambda can: bool(can.member), True),
+    "create_bridge": (lambda can: can.bridging is not Bridging.NONE, True),
+    "end_bridge": (lambda can: can.bridging is not Bridging.NONE, True),
+    "play": (lambda can: bool(can.play), True),
+    "record": (lambda can: bool(can.record), True),
+    "find": (lambda can: bool(can.finds), True),
+    "receive": (lambda can: EventSource.WEBHOOK in can.events, True),
+    "events": (lambda can: EventSource.STREAM in can.events, True),
+    "answer_call": (lambda can: bool(can.admits), False),
+}
+_WORDS = {
+    "member": {"mute", "hold", "deaf", "coach"},
+    "play": {"conference", "member", "call", "bridge", "url", "text", "loop", "stop"},
+    "record": {"conference", "call", "bridge", "pause"},
+    "admits": {"conference", "bridge"},
+}
+
+
+class DeclarationRules(Area):
+    """See ``docs/contract.md#capabilities``."""
+
+    @pytest.mark.parametrize("operation", _PAIRS)
+    async def test_declared_and_implemented(self, harness: Harness, operation: str) -> None:
+        async with on_bench(harness) as bench:
+            asked, both_ways = _PAIRS[operation]
+            declared, implemented = asked(bench.capabilities), bench.implements(operation)
+            check(implemented or not declared, rules.DECLARED, f"{operation} is declared and not implemented")
+            if both_ways:
+                check(declared or not implemented, rules.DECLARED, f"{operation} is implemented and not declared")
+
+    async def test_capabilities_are_pure(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            first, second = bench.hook.capabilities(), bench.hook.capabilities()
+            check(first == second, rules.PURE, "two in a row differ")
+
+    async def test_capabilities_make_sense(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            for name, known in _WORDS.items():
+                unknown = sorted(getattr(bench.capabilities, name) - known)
+                check(not unknown, rules.DECLARED, f"{name} has no {', '.join(unknown)}")
+            self._rates(bench.capabilities)
+            window = bench.capabilities.idempotency_window
+            stray = window is not None and bench.capabilities.idempotency is not Idempotency.KEY
+            check(not stray, rules.DECLARED, "idempotency_window is for keys")
+
+    def _rates(self, capabilities: Capabilities) -> None:
+        names = [rate.name for rate in capabilities.rates]
+        check(len(set(names)) == len(names), rules.RATES, "two have one name")
+        for rate in capabilities.rates:
+            strange = sorted(each for each in rate.costs if not hasattr(ProviderSpec, each.partition(":")[0]))
+            check(not strange, rules.RATES, f"{rate.name} has costs of {', '.join(strange)}")
+            check(rate.limit > 0 and rate.per.total_seconds() > 0, rules.RATES, f"{rate.name} has none")
+
+    async def test_what_is_not_declared_is_refused(self, harness: Harness) -> None:
+        """The core refuses by the declarations alone, before anything is sent."""
+        async with on_bench(harness) as bench:
+            name, can = bench.client.provider_name, bench.capabilities
+            conference = Conference(provider=name, key="c-1", id=harness.missing("conference"))
+            member = Member(provider=name, id=harness.missing("member"), call_id="c", conference=conference)
+            before = harness.mutations()
+            attempts: list[Awaitable[object]] = []
+            if can.bridging is Bridging.NONE:
+                attempts.append(bench.client.create_bridge())
+            for flag in sorted(_WORDS["member"] - can.member):
+                change: dict[str, Any] = {flag: "c" if flag == "coach" else True}
+                attempts.append(bench.client.update_member(member, **change))
+            if "conference" not in can.play:
+                attempts.append(bench.client.say(conference, "Welcome"))
+            if "conference" not in can.record:
+                attempts.append(bench.client.record(conference, RecordAction.START))
+            for attempt in attempts:
+                try:
+                    await attempt
+                except Unsupported:
+                    continue
+                raise broken(rules.UNDECLARED, "the operation was carried out")
+            check(harness.mutations() == before, rules.UNDECLARED, "something was sent")

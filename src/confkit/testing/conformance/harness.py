@@ -1,0 +1,158 @@
+"""What the suite must be told about a platform, and what it needs from it: the only thing that an author writes."""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from confkit.errors import (
+    InsufficientFunds,
+    OutcomeUnknown,
+    PermissionDenied,
+    ProviderError,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
+from confkit.events import Event, WebhookRequest
+from confkit.settings import Settings
+
+
+class Reaction(enum.Enum):
+    """What a party does when it is called."""
+
+    #: Picks up at once.
+    ANSWERS = "answers"
+    BUSY = "busy"
+    REJECTS = "rejects"
+    #: Lets it ring until the platform gives up.
+    NEVER_ANSWERS = "never_answers"
+
+
+class Trouble(enum.Enum):
+    """What can become of one request; each asks for one portable error."""
+
+    #: No connection comes about, so it was certainly not executed.
+    UNREACHABLE = "unreachable"
+    #: It is executed, but the reply never comes.
+    LOST_REPLY = "lost_reply"
+    #: It is executed, but the reply cannot be read.
+    GARBLED = "garbled"
+    #: The platform fails without saying whether it was executed.
+    SERVER_ERROR = "server_error"
+    #: Too many requests.
+    RATE_LIMITED = "rate_limited"
+    #: The credentials are good, but not for this.
+    FORBIDDEN = "forbidden"
+    #: The credentials are wrong.
+    BAD_CREDENTIALS = "bad_credentials"
+    #: The account cannot pay.
+    NO_FUNDS = "no_funds"
+
+    @property
+    def error(self) -> type[ProviderError]:
+        """The portable error that a request which changes something must end in."""
+        return {
+            Trouble.UNREACHABLE: Unavailable,
+            Trouble.LOST_REPLY: OutcomeUnknown,
+            Trouble.GARBLED: OutcomeUnknown,
+            Trouble.SERVER_ERROR: OutcomeUnknown,
+            Trouble.RATE_LIMITED: RateLimited,
+            Trouble.FORBIDDEN: PermissionDenied,
+            Trouble.BAD_CREDENTIALS: Unauthenticated,
+            Trouble.NO_FUNDS: InsufficientFunds,
+        }[self]
+
+
+class Harness(abc.ABC):
+    """A platform under test, new and empty for every test, with its scripted parties.
+
+    Subclass it, and give it out in a fixture named ``harness``. What is abstract every platform can do; what has a
+    default is for those that have it. Nothing here waits: a platform in another thread or process is asked and
+    answers.
+
+    Attributes:
+        name: the provider's.
+        module: the plugin's module, which implements ``confkit_create_provider``; ``None`` where ``provider`` makes
+            the provider in another way.
+        settings: keywords with which the module builds a provider that reaches the platform.
+        secrets: what must never be shown: tokens, passwords, signing keys.
+        caller_id: a number that the account may show.
+        signs_webhooks: whether the platform proves that its requests are its own.
+        patience: seconds within which everything that the platform does at once has been done.
+    """
+
+    name: str = ""
+    module: Any = None
+    settings: Mapping[str, Any] = {}
+    secrets: tuple[str, ...] = ()
+    caller_id: str = "+12018994444"
+    signs_webhooks: bool = False
+    patience: float = 5.0
+
+    def provider(self) -> object:
+        """A new provider, connected to the platform."""
+        settings = Settings(provider=self.name, keywords=self.settings, environ={})
+        return self.module.confkit_create_provider(settings)
+
+    @abc.abstractmethod
+    def script(self, address: str, reaction: Reaction) -> None:
+        """Say what a party does when it is called; whoever has no script answers at once."""
+
+    @abc.abstractmethod
+    def hang_up(self, address: str) -> None:
+        """The party, which has answered, hangs up now."""
+
+    @abc.abstractmethod
+    def rings(self, address: str) -> int:
+        """How often the platform has dialled the party."""
+
+    @abc.abstractmethod
+    def calls_up(self) -> int:
+        """How many calls are ringing or answered now."""
+
+    @abc.abstractmethod
+    def mutations(self) -> int:
+        """How many requests that change something have reached the platform, whatever became of them."""
+
+    def address(self, number: int) -> str:
+        """The address of a party that the platform can dial, for numbers from 1 on."""
+        return f"+1919555{number:04d}"
+
+    def missing(self, kind: str) -> str:
+        """An id that nothing has.
+
+        Args:
+            kind: ``conference``, ``call``, ``member`` or ``bridge``.
+        """
+        return f"missing-{kind}"
+
+    def provoke(self, trouble: Trouble, operation: str) -> bool:
+        """Let the next request of an operation run into trouble; asked before the provider is made.
+
+        Returns:
+            ``False`` where the platform cannot get into that trouble.
+        """
+        del trouble, operation
+        return False
+
+    def call_in(self, caller: str) -> str | None:
+        """Let a party call a number of the account; gives the call's id, or ``None`` where that cannot be."""
+        del caller
+        return None
+
+    def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest | None:
+        """A genuine request of the platform, as the provider's ``receive`` sees it.
+
+        Args:
+            event: what it reports; ``Unknown`` stands for a type that nobody has heard of.
+            ids: ``call_id``, ``conference_id``, ``member_id`` of what it is about.
+            url: the callback URL to which the platform sends it; the request has its path.
+
+        Returns:
+            ``None`` where the platform does not report this.
+        """
+        del event, ids, url
+        return None

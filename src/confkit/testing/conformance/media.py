@@ -1,0 +1,108 @@
+"""Media: files, speech and recordings, wherever they are declared, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from confkit.models import STOP, Bridge, Call, Conference, Media, Member, RecordAction
+from confkit.testing.conformance import rules
+from confkit.testing.conformance.area import Area
+from confkit.testing.conformance.bench import Bench, on_bench
+from confkit.testing.conformance.harness import Harness
+from confkit.testing.conformance.members import nothing_happens
+
+PLACES = ("conference", "member", "call", "bridge")
+URL = "https://media.example.com/welcome.wav"
+SOUNDS = {"url": Media(url=URL), "text": Media(text="Welcome"), "loop": Media(url=URL, loop=True)}
+
+
+async def target(bench: Bench, place: str) -> Conference | Member | Call | Bridge:
+    """Something of that kind, with answered calls in it."""
+    if place == "bridge":
+        return (await bench.pair())[0]
+    room = await bench.room()
+    if place == "member":
+        return room.members[0]
+    return room.calls[0] if place == "call" else room.conference
+
+
+class MediaRules(Area):
+    """See ``docs/contract.md#play``."""
+
+    @pytest.mark.parametrize("sound", SOUNDS)
+    @pytest.mark.parametrize("place", PLACES)
+    async def test_play(self, harness: Harness, place: str, sound: str) -> None:
+        async with on_bench(harness) as bench:
+            bench.need({place, sound} <= bench.capabilities.play, f"play: {sound} to a {place}")
+            where = await target(bench, place)
+            await bench.one_request("play", rules.PLAYS, target=where, media=SOUNDS[sound])
+
+    @pytest.mark.parametrize("place", PLACES)
+    async def test_stop_playing(self, harness: Harness, place: str) -> None:
+        async with on_bench(harness) as bench:
+            bench.need({place, "stop"} <= bench.capabilities.play, f"play: stop at a {place}")
+            where = await target(bench, place)
+            for sound in ("url", "text"):
+                if sound in bench.capabilities.play:
+                    await bench.ask("play", target=where, media=SOUNDS[sound])
+                    await bench.one_request("play", rules.STOPS, target=where, media=STOP)
+            await bench.one_request("play", rules.STOPS, target=where, media=STOP)
+
+    @pytest.mark.parametrize("sound", [*SOUNDS, "stop"])
+    async def test_a_sound_that_is_not_declared(self, harness: Harness, sound: str) -> None:
+        async with on_bench(harness) as bench:
+            bench.need_hook("play")
+            if sound in bench.capabilities.play:
+                pytest.skip(f"declared: play: {sound}")
+            room = await bench.room()
+            place = next(place for place in PLACES if place in bench.capabilities.play)
+            where = room.conference if place == "bridge" else await target(bench, place)
+            await nothing_happens(bench, "play", target=where, media=SOUNDS.get(sound, STOP))
+
+    @pytest.mark.parametrize("place", ["conference", "member", "call"])
+    async def test_a_place_that_is_not_declared(self, harness: Harness, place: str) -> None:
+        async with on_bench(harness) as bench:
+            bench.need_hook("play")
+            if place in bench.capabilities.play:
+                pytest.skip(f"declared: play: {place}")
+            sound = next(sound for sound in SOUNDS if sound in bench.capabilities.play)
+            await nothing_happens(bench, "play", target=await target(bench, place), media=SOUNDS[sound])
+
+    async def test_the_longest_text(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            longest = bench.capabilities.max_text
+            bench.need(longest is not None and "text" in bench.capabilities.play, "max_text")
+            place = next(place for place in PLACES if place in bench.capabilities.play)
+            where = await target(bench, place)
+            media = Media(text=("word " * (longest or 0))[: longest or 0])
+            await bench.one_request("play", rules.SAYS, target=where, media=media)
+
+    @pytest.mark.parametrize("place", ["conference", "call", "bridge"])
+    async def test_record(self, harness: Harness, place: str) -> None:
+        async with on_bench(harness) as bench:
+            bench.need(place in bench.capabilities.record, f"record: {place}")
+            where = await target(bench, place)
+            pause = "pause" in bench.capabilities.record
+            for action in RecordAction:
+                if action is not RecordAction.STOP and (action is not RecordAction.PAUSE or pause):
+                    await bench.one_request("record", rules.RECORDS, target=where, action=action)
+            await bench.one_request("record", rules.RECORDS, target=where, action=RecordAction.STOP)
+
+    @pytest.mark.parametrize("place", ["conference", "call"])
+    async def test_a_recording_that_is_not_declared(self, harness: Harness, place: str) -> None:
+        async with on_bench(harness) as bench:
+            bench.need_hook("record")
+            if place in bench.capabilities.record:
+                pytest.skip(f"declared: record: {place}")
+            where = await target(bench, place)
+            await nothing_happens(bench, "record", target=where, action=RecordAction.START)
+
+    async def test_a_pause_that_is_not_declared(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            bench.need_hook("record")
+            if "pause" in bench.capabilities.record:
+                pytest.skip("declared: record: pause")
+            place = next(place for place in ("call", "conference") if place in bench.capabilities.record)
+            where = await target(bench, place)
+            await bench.ask("record", target=where, action=RecordAction.START)
+            await nothing_happens(bench, "record", target=where, action=RecordAction.PAUSE)

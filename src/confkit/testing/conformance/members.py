@@ -1,0 +1,132 @@
+"""Members: getting in, being muted and held, getting out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from confkit.errors import Conflict, NotFound, NotReady, ProviderError
+from confkit.models import MemberOptions, MemberPatch
+from confkit.testing.conformance import rules
+from confkit.testing.conformance.area import Area
+from confkit.testing.conformance.bench import Bench, Room, on_bench
+from confkit.testing.conformance.harness import Harness, Reaction
+from confkit.testing.conformance.rules import broken, check
+
+FLAGS = ("mute", "hold", "deaf", "coach")
+
+
+def patch_of(flag: str, room: Room) -> MemberPatch:
+    """A patch of the first member; who coaches is heard by the second alone."""
+    return MemberPatch(coach=room.calls[1].id) if flag == "coach" else _switched(flag, True)
+
+
+def _switched(flag: str, value: bool) -> MemberPatch:
+    change: dict[str, Any] = {flag: value}
+    return MemberPatch(**change)
+
+
+class MemberRules(Area):
+    """See ``docs/contract.md#add_member``."""
+
+    async def test_calls_join(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            room = await bench.room(2)
+            inside = await bench.members(room.conference)
+            rule = rules.JOINS_ITSELF if bench.fused else rules.JOINS
+            check(set(inside) == {call.id for call in room.calls}, rule, f"{len(inside)} of 2 are members")
+
+    async def test_a_ringing_call_cannot_join_yet(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            bench.need(not bench.fused, "joining: explicit")
+            room = await bench.room()
+            address = bench.party(Reaction.NEVER_ANSWERS)
+            dialled = await bench.dial(address, room.conference)
+            arguments = {"conference": room.conference, "call": dialled.call, "options": MemberOptions()}
+            await bench.refused(NotReady, "add_member", **arguments)
+
+    async def test_a_call_that_has_ended_cannot_join(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            bench.need(not bench.fused, "joining: explicit")
+            room = await bench.room()
+            dialled = await bench.dial(bench.party(), room.conference)
+            call = await bench.answered(dialled.call)
+            await bench.ask("hang_up", call=call)
+            await bench.ended(call)
+            arguments = {"conference": room.conference, "call": call, "options": MemberOptions()}
+            await bench.any_of((Conflict, NotFound), "add_member", **arguments)
+
+    async def test_a_member_enters_as_asked(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            bench.need(not bench.fused, "joining: explicit")
+            bench.need("mute" in bench.capabilities.member, "member: mute")
+            room = await bench.room()
+            dialled = await bench.dial(bench.party(), room.conference)
+            call = await bench.answered(dialled.call)
+            options = MemberOptions(mute=True)
+            arguments = {"conference": room.conference, "call": call, "options": options}
+            await bench.one_request("add_member", rules.STARTS_MUTED, **arguments)
+            member = await bench.inside(room.conference, call)
+            check(member.mute and not member.hold, rules.STARTS_MUTED, "the member is not muted, or is held")
+
+    @pytest.mark.parametrize("flag", ["mute", "hold"])
+    async def test_change_a_member(self, harness: Harness, flag: str) -> None:
+        async with on_bench(harness) as bench:
+            bench.need(flag in bench.capabilities.member, f"member: {flag}")
+            room = await bench.room(2)
+            for value in (True, False):
+                patch = _switched(flag, value)
+                await bench.one_request("update_member", member=room.members[0], patch=patch)
+
+                async def changed(value: bool = value) -> bool:
+                    inside = await bench.members(room.conference)
+                    other = getattr(inside[room.calls[1].id], flag)
+                    return getattr(inside[room.calls[0].id], flag) is value and other is False
+
+                await bench.until(changed, rules.PATCHES, f"{flag} {'on' if value else 'off'} is not shown")
+
+    @pytest.mark.parametrize("flag", ["deaf", "coach"])
+    async def test_change_what_a_member_hears(self, harness: Harness, flag: str) -> None:
+        async with on_bench(harness) as bench:
+            bench.need(flag in bench.capabilities.member, f"member: {flag}")
+            room = await bench.room(2)
+            patch = patch_of(flag, room)
+            await bench.one_request("update_member", rules.PATCHES, member=room.members[0], patch=patch)
+
+    @pytest.mark.parametrize("flag", FLAGS)
+    async def test_a_change_that_is_not_declared(self, harness: Harness, flag: str) -> None:
+        async with on_bench(harness) as bench:
+            if flag in bench.capabilities.member:
+                pytest.skip(f"declared: member: {flag}")
+            bench.need_hook("update_member")
+            room = await bench.room(2)
+            await nothing_happens(bench, "update_member", member=room.members[0], patch=patch_of(flag, room))
+
+    async def test_remove_member(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            room = await bench.room(2)
+            await bench.one_request("remove_member", rules.REMOVES, member=room.members[0])
+            await bench.outside(room.conference, room.calls[0], rules.REMOVES)
+            check(room.calls[1].id in await bench.members(room.conference), rules.REMOVES, "the other one is out too")
+
+    async def test_remove_member_again(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            room = await bench.room(2)
+            await bench.ask("remove_member", member=room.members[0])
+            await bench.outside(room.conference, room.calls[0], rules.REMOVES)
+            try:
+                await bench.attempt("remove_member", member=room.members[0])
+            except ProviderError as error:
+                raise broken(rules.REMOVES_AGAIN, f"it raised {type(error).__name__}: {error}") from error
+
+
+async def nothing_happens(bench: Bench, operation: str, **arguments: Any) -> None:
+    """Call a hook for what is not declared: it refuses, or it sends nothing."""
+    before = bench.harness.mutations()
+    try:
+        await bench.attempt(operation, **arguments)
+    except ProviderError:
+        return
+    sent = bench.harness.mutations() - before
+    check(sent == 0, rules.UNDECLARED, f"{operation} did it")

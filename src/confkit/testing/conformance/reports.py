@@ -1,0 +1,248 @@
+"""What a platform reports: over a stream, or by webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import pytest
+from attrs import evolve
+
+from confkit.capabilities import EventSource
+from confkit.errors import WebhookRejected
+from confkit.events import (
+    CallAnswered,
+    CallEnded,
+    CallRinging,
+    ConferenceEnded,
+    ConferenceStarted,
+    Event,
+    MemberJoined,
+    MemberLeft,
+    Received,
+    Unknown,
+    WebhookRequest,
+)
+from confkit.models import Call, CallState, Conference, Outcome
+from confkit.testing.conformance import rules
+from confkit.testing.conformance.area import Area
+from confkit.testing.conformance.bench import Bench, on_bench
+from confkit.testing.conformance.harness import Harness
+from confkit.testing.conformance.rules import broken, check
+
+#: Nothing listens there: the suite itself delivers.
+PUBLIC_URL = "http://127.0.0.1:9/confkit"
+CALLBACK = f"{PUBLIC_URL}/AAAAAAAAAAAAAAAAAAAAAA/m-1/leg-1"
+_CALL = {"call_id": "call-1"}
+_ROOM = {"conference_id": "conference-1"}
+_MEMBER = {**_CALL, **_ROOM, "member_id": "member-1"}
+KINDS: Mapping[type[Event], Mapping[str, str]] = {
+    CallRinging: _CALL,
+    CallAnswered: _CALL,
+    CallEnded: _CALL,
+    MemberJoined: _MEMBER,
+    MemberLeft: _MEMBER,
+    ConferenceStarted: _ROOM,
+    ConferenceEnded: _ROOM,
+}
+_GARBAGE = (b"", b"\xff\xfe\x00", b"{", b"[]", b"null", b"=&=&", b"<html>")
+
+
+def named(kind: type[Event]) -> str:
+    """The event's name, as the id of a test."""
+    return kind.__name__
+
+
+class StreamRules(Area):
+    """See ``docs/contract.md#events``."""
+
+    @pytest.mark.parametrize("kind", [CallAnswered, CallEnded, MemberJoined, MemberLeft], ids=named)
+    async def test_the_stream_tells(self, harness: Harness, kind: type[Event]) -> None:
+        async with on_bench(harness) as bench:
+            bench.need(EventSource.STREAM in bench.capabilities.events, "events: stream")
+            room = await bench.room(2)
+            if kind in (CallEnded, MemberLeft):
+                harness.hang_up(room.addresses[0])
+            expected: dict[str, Any] = {"call_id": room.calls[0].id}
+            if kind in (MemberJoined, MemberLeft):
+                expected |= {"member_id": room.members[0].id, "conference_id": room.conference.id}
+
+            async def told() -> Any:
+                return next((event for event in bench.events if _is(event, kind, expected)), None)
+
+            event = await bench.until(told, rules.TELLS, f"no {kind.__name__} of a call came")
+            _sound(bench, event)
+
+    async def test_events_of_a_stream_have_ids_of_their_own(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            bench.need(EventSource.STREAM in bench.capabilities.events, "events: stream")
+            room = await bench.room(2)
+            harness.hang_up(room.addresses[0])
+
+            async def told() -> bool:
+                return any(isinstance(event, CallEnded) for event in bench.events)
+
+            await bench.until(told, rules.TELLS, "no CallEnded came")
+            ids = [event.id for event in bench.events]
+            check(
+                all(ids) and len(set(ids)) == len(ids), rules.EVENT_IDS, f"{len(ids)} events have {len(set(ids))} ids"
+            )
+
+
+class WebhookRules(Area):
+    """See ``docs/contract.md#receive``."""
+
+    def _request(self, bench: Bench, kind: type[Event], ids: Mapping[str, str]) -> WebhookRequest:
+        bench.need(EventSource.WEBHOOK in bench.capabilities.events, "events: webhook")
+        request = bench.harness.webhook(kind, ids, CALLBACK)
+        if request is None:
+            pytest.skip(f"the platform does not report this: {kind.__name__}")
+        return request
+
+    async def _read(self, bench: Bench, request: WebhookRequest) -> Received:
+        try:
+            received: Received = await bench.attempt("receive", request=request)
+        except WebhookRejected as error:
+            raise broken(rules.TELLS, f"a genuine request was rejected: {error}") from error
+        return received
+
+    @pytest.mark.parametrize("kind", KINDS, ids=named)
+    async def test_webhook(self, harness: Harness, kind: type[Event]) -> None:
+        async with on_bench(harness) as bench:
+            ids = KINDS[kind]
+            received = await self._read(bench, self._request(bench, kind, ids))
+            event = next((event for event in received.events if _is(event, kind, ids)), None)
+            found = ", ".join(named(type(event)) for event in received.events) or "nothing"
+            if event is None:
+                raise broken(rules.TELLS, f"{kind.__name__} arrives as {found}, or with other ids")
+            _sound(bench, event)
+            check(200 <= received.reply.status < 300, rules.TELLS, f"the reply is {received.reply.status}")
+
+    async def test_a_webhook_that_comes_twice(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            request = self._request(bench, CallAnswered, _CALL)
+            first = [event.id for event in (await self._read(bench, request)).events]
+            second = [event.id for event in (await self._read(bench, request)).events]
+            check(first == second, rules.EVENT_IDS, "the second delivery has another id")
+
+    async def test_two_webhooks_have_two_ids(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            ids: list[str] = []
+            for kind, call in ((CallAnswered, "call-1"), (CallAnswered, "call-2"), (CallEnded, "call-1")):
+                request = self._request(bench, kind, {"call_id": call})
+                ids += [event.id for event in (await self._read(bench, request)).events]
+            check(len(set(ids)) == len(ids), rules.EVENT_IDS, "two events have one")
+
+    async def test_webhooks_in_disorder(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            requests = [self._request(bench, kind, _CALL) for kind in (CallAnswered, CallEnded)]
+            forth = [(await self._read(bench, request)).events for request in requests]
+            back = [(await self._read(bench, request)).events for request in reversed(requests)]
+            check(forth == back[::-1], rules.READS_ONLY, "the order made a difference")
+
+    async def test_an_unknown_type(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            request = self._request(bench, Unknown, _CALL)
+            try:
+                received = await bench.attempt("receive", request=request)
+            except WebhookRejected as error:
+                raise broken(rules.UNKNOWN_TYPES, f"it was rejected: {error}") from error
+            check(
+                any(isinstance(event, Unknown) for event in received.events) and received.reply.status < 300,
+                rules.UNKNOWN_TYPES,
+                f"it gave {len(received.events)} events and {received.reply.status}",
+            )
+
+    @pytest.mark.parametrize("body", _GARBAGE, ids=repr)
+    async def test_what_cannot_be_read(self, harness: Harness, body: bytes) -> None:
+        async with on_bench(harness) as bench:
+            request = evolve(self._request(bench, CallAnswered, _CALL), method="POST", body=body, query={})
+            await self._rejected(bench, request, rules.GARBAGE, "it was taken")
+
+    @pytest.mark.parametrize("forgery", ["another body", "no signature", "another signature"])
+    async def test_a_forged_webhook(self, harness: Harness, forgery: str) -> None:
+        async with on_bench(harness) as bench:
+            genuine = self._request(bench, CallAnswered, _CALL)
+            if not harness.signs_webhooks:
+                pytest.skip("the platform does not sign its requests")
+            bodily = {"content-type", "content-length", "host"}
+            kept = {name: value for name, value in genuine.headers.items() if name in bodily}
+            turned = {name: value if name in bodily else value[::-1] for name, value in genuine.headers.items()}
+            forged = {
+                "another body": evolve(genuine, body=genuine.body.replace(b"call-1", b"call-2")),
+                "no signature": evolve(genuine, headers=kept),
+                "another signature": evolve(genuine, headers=turned),
+            }[forgery]
+            await self._rejected(bench, forged, rules.VERIFIES, f"one with {forgery} was taken")
+
+    async def _rejected(self, bench: Bench, request: WebhookRequest, rule: rules.Rule, found: str) -> None:
+        try:
+            await bench.hook.receive(request=request)
+        except WebhookRejected as error:
+            check(400 <= error.status < 500, rule, f"the status is {error.status}")
+            return
+        except Exception as error:
+            raise broken(rule, f"it raised {type(error).__name__}") from error
+        raise broken(rule, found)
+
+    async def test_webhooks_carry_a_meeting(self, harness: Harness) -> None:
+        """Through the portable API: the meeting's own polls are too far apart to be of help here."""
+        async with on_bench(harness, public_url=PUBLIC_URL) as bench:
+            for kind in (CallAnswered, CallEnded):
+                self._request(bench, kind, _CALL)
+            people = [bench.party() for _ in range(3)]
+            told: set[tuple[str, type[Event]]] = set()
+            left: list[bool] = []
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._postman, bench, told)
+                with anyio.move_on_after(harness.patience):
+                    async with bench.client.connect(*people, quorum=3) as meeting:
+                        harness.hang_up(people[0])
+                        while (outcome := meeting.participant(people[0]).outcome) is not Outcome.LEFT:
+                            await meeting.changed()
+                        left.append(outcome is Outcome.LEFT)
+                tasks.cancel_scope.cancel()
+            check(left, rules.DRIVES, "it was not established within the time, or a hang-up was not noticed")
+
+    async def _postman(self, bench: Bench, told: set[tuple[str, type[Event]]]) -> None:
+        """Deliver what the platform would, as it happens."""
+        while True:
+            await anyio.sleep(0.01)
+            for dialled, url in list(bench.dialled):
+                for kind, ids in await self._happened(bench, dialled.call.id, dialled.conference):
+                    if (dialled.call.id, kind) in told or url is None:
+                        continue
+                    told.add((dialled.call.id, kind))
+                    if (request := bench.harness.webhook(kind, ids, url)) is not None:
+                        await bench.client.receive(request)
+
+    async def _happened(
+        self, bench: Bench, call_id: str, conference: Conference | None
+    ) -> list[tuple[type[Event], dict[str, str]]]:
+        call = next(call for call in (await bench.hook.fetch(ref=_call(bench, call_id))).calls if call.id == call_id)
+        facts: list[tuple[type[Event], dict[str, str]]] = []
+        if call.answered_at is not None or call.state is CallState.ANSWERED:
+            facts.append((CallAnswered, {"call_id": call_id}))
+        if conference is not None and conference.id is not None:
+            for member in (await bench.hook.fetch(ref=conference)).members:
+                if member.call_id == call_id:
+                    ids = {"call_id": call_id, "member_id": member.id, "conference_id": conference.id}
+                    facts.append((MemberJoined, ids))
+        if call.state is CallState.ENDED:
+            facts.append((CallEnded, {"call_id": call_id}))
+        return facts
+
+
+def _call(bench: Bench, call_id: str) -> Call:
+    return Call(provider=bench.client.provider_name, id=call_id)
+
+
+def _is(event: Event, kind: type[Event], ids: Mapping[str, str]) -> bool:
+    return isinstance(event, kind) and all(getattr(event, name) == value for name, value in ids.items())
+
+
+def _sound(bench: Bench, event: Event) -> None:
+    check(event.provider == bench.client.provider_name, rules.TELLS, f"the event is of {event.provider!r}")
+    aware = event.occurred_at is None or event.occurred_at.tzinfo is not None
+    check(aware, rules.INSTANTS, "occurred_at of an event is not")

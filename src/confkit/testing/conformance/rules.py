@@ -1,0 +1,216 @@
+"""The rules that the suite checks, each with the section of ``docs/contract.md`` in which it stands.
+
+That page is generated from the hook specifications and from here, so a failure always names a rule that is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from attrs import frozen
+
+PAGE: Final = "docs/contract.md"
+
+
+@frozen
+class Rule:
+    """One rule.
+
+    Args:
+        section: a hook, or a chapter of :data:`CHAPTERS`.
+        text: one sentence without its full stop.
+    """
+
+    section: str
+    text: str
+
+    @property
+    def place(self) -> str:
+        """Where it is written."""
+        return f"{PAGE}#{self.section}"
+
+
+#: The chapters beside the hooks, by their anchors.
+CHAPTERS: Final = {
+    "capabilities": "Capabilities",
+    "one-request": "One request",
+    "errors": "Errors",
+    "cancellation": "Cancellation",
+    "concurrency": "Concurrency",
+    "events-of-a-platform": "Events of a platform",
+    "escapes": "Escapes",
+    "secrecy": "Secrecy",
+    "settings": "Settings",
+    "meetings": "Meetings",
+}
+
+
+def broken(rule: Rule, found: str) -> BaseException:
+    """The failure of a test: the rule, what was found instead, where it is written."""
+    return pytest.fail.Exception(f"{rule.text}, but {found} ({rule.place})", pytrace=False)
+
+
+def check(holds: object, rule: Rule, found: str) -> None:
+    """Fail the test unless the rule holds."""
+    if not holds:
+        raise broken(rule, found)
+
+
+def all_rules() -> Iterator[Rule]:
+    """Every rule, in the order of this file."""
+    yield from (value for value in globals().values() if isinstance(value, Rule))
+
+
+# One request
+
+WORKS = Rule("one-request", "An operation on what exists and is in the right state succeeds")
+PROMPT = Rule("one-request", "An operation returns as soon as the platform has accepted the request")
+ONE_REQUEST = Rule("one-request", "One call of a hook sends one request that changes something")
+NO_RETRY = Rule("one-request", "A provider never sends a request again by itself, whatever became of it")
+RAW_READS = Rule("one-request", "fetch, list_calls and find only look")
+
+# Conferences
+
+CREATES = Rule("create_conference", "create_conference gives a conference with an id and with op.key as its key")
+CREATES_NOTHING = Rule(
+    "create_conference",
+    "Where a conference comes to exist with its first member, create_conference sends nothing and gives no id",
+)
+GETS_ITS_ID = Rule("create_call", "The reference that comes back once a call has joined has the conference's id")
+ENDS_AGAIN = Rule("end_conference", "Ending a conference that has ended, or never came to be, succeeds")
+ENDS = Rule("end_conference", "A conference that was ended is over for everyone")
+END_HANGS_UP = Rule("capabilities", "end_hangs_up says whether ending a conference hangs up its calls")
+MAX_MEMBERS = Rule("capabilities", "max_members is how many members a conference holds, no more and no fewer")
+SEPARATE = Rule("fetch", "A snapshot of a conference shows its own members and calls, and nobody else's")
+SNAPSHOT = Rule("fetch", "A snapshot shows what is so: every member and call of a conference, with their states")
+UPDATES_ALL = Rule("update_conference", "update_conference changes mute or hold for everyone")
+
+# Calls
+
+DIALS_ONCE = Rule("create_call", "create_call makes the party's phone ring once")
+DIALS_WHOM = Rule("create_call", "create_call gives the call to the party that was asked for")
+NOT_WAITING = Rule(
+    "create_call", "create_call returns when the platform has accepted the call, and never waits for the answer"
+)
+MEMBERSHIP = Rule(
+    "create_call",
+    "Dialled.membership says how the call gets in: by add_member, by itself, upon its answer, or not at all",
+)
+ANSWERED = Rule("fetch", "A call that the party has answered is shown as answered")
+CAUSES = Rule("fetch", "A call that ended shows why: busy, rejected, not answered, hung up")
+RINGS_SO_LONG = Rule("create_call", "A phone rings no longer than answer_timeout")
+HANGS_UP = Rule("hang_up", "hang_up ends a call, ringing or answered")
+HANGS_UP_AGAIN = Rule("hang_up", "Hanging up what has ended succeeds")
+LISTS = Rule("list_calls", "list_calls shows the calls dialled into a conference or bridge, ended ones included")
+TRANSFERS = Rule(
+    "transfer", "transfer hands an answered call over and gives the new call, which rings the other party once"
+)
+ANSWERS_CALLS = Rule("answer_call", "answer_call answers a call that came in")
+REJECTS_CALLS = Rule("reject_call", "reject_call refuses a call that came in, and succeeds when it has ended")
+INSTANTS = Rule("fetch", "Instants are aware datetimes")
+
+# Members
+
+JOINS = Rule("add_member", "add_member puts an answered call into the conference")
+JOINS_ITSELF = Rule(
+    "create_call", "Where joining is fused, a call that was dialled into a conference is a member once it is answered"
+)
+STARTS_MUTED = Rule("add_member", "A member enters with the mute and hold of its options")
+REMOVES = Rule("remove_member", "A member that was removed is out of the conference")
+REMOVES_AGAIN = Rule("remove_member", "Removing who has left succeeds")
+LEAVES = Rule("fetch", "A member whose call has ended has left")
+PATCHES = Rule("update_member", "update_member changes what capabilities.member declares")
+
+# Bridges
+
+BRIDGES = Rule(
+    "create_bridge",
+    "create_bridge connects two answered calls, or makes an empty bridge to dial into, as capabilities.bridging says",
+)
+UNBRIDGES = Rule(
+    "end_bridge", "end_bridge takes a bridge down and leaves its calls up; ending what has ended succeeds"
+)
+MOVES = Rule("capabilities", "moves_calls says whether an answered call can be moved from a bridge into a conference")
+
+# Media
+
+PLAYS = Rule("play", "play plays what capabilities.play declares, where it declares it")
+STOPS = Rule("play", "STOP stops what plays, and succeeds when nothing does")
+SAYS = Rule("capabilities", "max_text is how many characters of speech one request takes")
+RECORDS = Rule("record", "record starts, stops and pauses as capabilities.record declares")
+SENDS_DIGITS = Rule("send_digits", "send_digits sends DTMF to a party")
+
+# Capabilities
+
+DECLARED = Rule("capabilities", "What a provider declares it implements, and what it implements it declares")
+UNDECLARED = Rule("capabilities", "What is not declared is refused, or at least not sent to the platform")
+PURE = Rule("capabilities", "capabilities is pure: it gives an equal record every time")
+RATES = Rule(
+    "capabilities",
+    "A rate class has a name of its own, a limit and a span above zero, and costs of operations that exist",
+)
+
+# Errors
+
+PORTABLE = Rule("errors", "Every failure leaves a provider as one of the portable errors")
+MEANING = Rule("errors", "A failure is the portable error that says what its caller can do about it")
+CONTEXT = Rule("errors", "A portable error keeps the provider's own account of it: a code, a status, or a payload")
+
+# Idempotency
+
+SAME_INTENT = Rule(
+    "capabilities", "Where idempotency is declared, a request sent again with the same op.key has no second effect"
+)
+UNDECLARED_KEY = Rule("capabilities", "Idempotency that is there is declared")
+FINDS = Rule("find", "find shows what a request that was lost did create")
+FINDS_NOTHING = Rule("find", "find shows nothing of what was never asked for")
+ADOPTS = Rule("find", "A dial whose reply was lost rings the phone once, and is adopted where it can be found")
+
+# Cancellation and concurrency
+
+CANCELS = Rule(
+    "cancellation",
+    "Cancellation passes through a provider at every await: not swallowed, delayed or turned into another error",
+)
+USABLE = Rule("cancellation", "After a cancelled operation the provider is as usable as before")
+NO_CROSSTALK = Rule("concurrency", "Operations that run at the same time do not mix up their calls")
+INDEPENDENT = Rule("concurrency", "Two clients of one platform do not disturb each other")
+CLOSES = Rule("aclose", "aclose releases the connections and leaves the calls alone")
+
+# Events
+
+TELLS = Rule(
+    "events-of-a-platform",
+    "What happens on the platform arrives as the normalised event, with the ids that the operations gave",
+)
+EVENT_IDS = Rule("events-of-a-platform", "Two deliveries of one event have one id, and two events have two")
+VERIFIES = Rule("receive", "A request that the platform did not sign is rejected")
+READS_ONLY = Rule(
+    "receive", "receive has no side effects: the same request gives the same events, in whatever order requests come"
+)
+UNKNOWN_TYPES = Rule("receive", "A type of event that has no word here becomes Unknown and is answered with success")
+GARBAGE = Rule("receive", "What cannot be read is rejected with WebhookRejected")
+DRIVES = Rule("receive", "Webhooks alone carry a meeting: answers, joins and hang-ups")
+
+# Escapes
+
+HAS_RAW = Rule("escapes", "Every record that was read has the platform's own payload as raw, out of its repr")
+EVENTS_HAVE_RAW = Rule("escapes", "Every event has the platform's own payload as raw, out of its repr")
+KNOWN_OPTIONS = Rule(
+    "escapes",
+    "provider_options that the provider does not know are refused with InvalidRequest before anything is sent",
+)
+
+# Secrecy and settings
+
+NO_SECRETS = Rule("secrecy", "Secrets stand in no message, repr or log line")
+NO_NUMBERS = Rule("secrecy", "Whole telephone numbers stand in no message, repr or log line")
+ALL_MISTAKES = Rule("settings", "One SettingsError lists every unknown and missing setting, and shows no secret")
+
+# Meetings
+
+CONNECTS = Rule("meetings", "A meeting on this provider connects everyone, and leaves nothing up when it ends")
+OUTCOMES = Rule("meetings", "Everyone has an outcome: joined, busy, no answer, rejected, left")
+UNDOES = Rule("meetings", "A meeting that fails or is cancelled leaves no call up")

@@ -1,0 +1,87 @@
+"""The simulation notices when a guarantee's code is taken out: one line changed, caught within so many seeds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SEEDS = 200
+MUTANT = Path(__file__).parent / "mutant.py"
+
+# (module, what is replaced, by what, the invariant that must notice)
+MUTATIONS = {
+    "send again what may have been executed": (
+        "confkit.steps",
+        "return error.answered and request.operation in self.capabilities.finds",
+        "return True",
+        "nobody is dialled twice",
+    ),
+    "skip a hang-up": (
+        "confkit.sequence",
+        'await self.flow.step("hang_up", self.call)',
+        "pass",
+        "nothing is left behind",
+    ),
+    "skip the end of the conference": (
+        "confkit.sequence",
+        'await flow.step("end_conference", room)',
+        "pass",
+        "nothing is left behind",
+    ),
+    "forget a call whose request was lost": (
+        "confkit.sequence",
+        'self.lost = f"the call to {brief.party.label} may have been made: {error}"',
+        "self.lost = None",
+        "nothing is left behind",
+    ),
+    "let a cancellation interrupt the undoing": (
+        "confkit.meeting",
+        "with anyio.CancelScope(shield=True):\n            await self._engine.runtime.send",
+        "with anyio.CancelScope(shield=False):\n            await self._engine.runtime.send",
+        "it ends",
+    ),
+    "let two make the room at once": (
+        "confkit.table",
+        "return [] if any(seat.let_on for seat in self.present) else waiting[:1]",
+        "return waiting",
+        "it comes about",
+    ),
+    "drop the limiter": (
+        "confkit.pacing",
+        "if not classes:",
+        "if True:",
+        "the pace is kept",
+    ),
+    "do not withdraw what is still to be sent": (
+        "confkit.flows",
+        "            flow.withdraw_step()\n",
+        "            pass\n",
+        "nobody is rung too late",
+    ),
+    "take duplicates for news": (
+        "confkit.intake",
+        "self._seen[event.id] = None",
+        "self._seen[str(len(self._seen))] = None",
+        "events are told once",
+    ),
+    "add without counting": (
+        "confkit.policy",
+        "if len(present) >= limit:",
+        "if False:",
+        "the policy is kept",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_guarantee_that_is_taken_out_is_missed(name: str, record_property: pytest.RecordProperty) -> None:
+    module, old, new, invariant = MUTATIONS[name]
+    run = subprocess.run(
+        [sys.executable, str(MUTANT), module, old, new, str(SEEDS)], capture_output=True, text=True, check=False
+    )
+    record_property("caught by", run.stdout.strip())
+    assert run.returncode == 1, f"not noticed within {SEEDS} seeds: {run.stdout}{run.stderr}"
+    assert invariant in run.stdout, run.stdout + run.stderr
