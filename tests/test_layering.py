@@ -29,7 +29,7 @@ LAYERS = [
     {"flows", "steps"},
     {"http", "otel", "pacing", "plugins"},
     {"hookspecs", "messages", "trace"},
-    {"clock", "policy", "settings"},
+    {"clock", "policy", "settings", "watching"},
     {"addresses", "capabilities", "errors", "events", "log", "models"},
 ]
 # What a plugin may build on. The rest of confkit may change without notice.

@@ -64,7 +64,7 @@ from confkit.events import (
     WebhookRequest,
 )
 from confkit.hookspecs import ModuleSpec, ProviderSpec, hookimpl
-from confkit.meeting import Meeting, MeetingState, Missed
+from confkit.meeting import Meeting, MeetingState
 from confkit.models import (
     STOP,
     Bridge,
@@ -96,6 +96,7 @@ from confkit.models import (
 from confkit.policy import Mode, Plan, Policy
 from confkit.settings import Settings
 from confkit.trace import StepOutcome, StepRecord, Trace
+from confkit.watching import EventStream, Missed
 
 __all__ = [
     "STOP",
@@ -127,6 +128,7 @@ __all__ = [
     "EndCause",
     "Event",
     "EventSource",
+    "EventStream",
     "FindHint",
     "Idempotency",
     "IncomingCall",

@@ -6,11 +6,11 @@ There is no second copy of anything: each method runs the asynchronous one in th
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -26,6 +26,7 @@ from confkit.trace import Trace
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class _Blocking(Generic[P, R]):
@@ -43,12 +44,20 @@ class _Blocking(Generic[P, R]):
         return cast("Callable[P, R]", call)
 
 
-def _iterate(portal: BlockingPortal, start: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, None]:
+class _Items(Protocol[T_co]):
+    """What can be iterated in the other thread, and told to stop."""
+
+    def __anext__(self) -> Awaitable[T_co]: ...
+
+    def aclose(self) -> Awaitable[None]: ...
+
+
+def _iterate(portal: BlockingPortal, start: Callable[[], _Items[T]]) -> Generator[T, None, None]:
     """An asynchronous iterator of the other thread, as one of this; it begins now, not with the first item."""
     return _drain(portal, portal.call(start))
 
 
-def _drain(portal: BlockingPortal, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+def _drain(portal: BlockingPortal, items: _Items[T]) -> Generator[T, None, None]:
     try:
         while True:
             try:

@@ -28,9 +28,11 @@ from confkit.steps import StepRequest, Steps
 if TYPE_CHECKING:
     from confkit.meeting import Meeting
 
-#: The pause before the first poll, in seconds: most legs are dialled by then. It doubles up to the provider's
-#: ``poll_interval``, and starts over when somebody else is dialled.
+#: The pause after the first poll, in seconds. It doubles up to the provider's ``poll_interval``, and starts over when
+#: somebody else is dialled.
 FIRST_POLL = 0.03
+#: How long the first poll waits until everyone has been dialled, so that one tells of all, in seconds.
+DIALLING = 4 * FIRST_POLL
 #: How often a meeting is looked at in which nobody is on the way in, in seconds.
 STEADY_POLL = 2.0
 #: Every so many of those looks asks for the members too: who leaves a conference need not hang up.
@@ -287,14 +289,18 @@ class Engine:
             if not meeting.roster.calls:
                 await meeting.changed()
                 continue
-            if (now := meeting.roster.calls) > dialled:
-                pause = FIRST_POLL
-            dialled = now
             settled = meeting.roster.settled
-            with anyio.move_on_after(STEADY_POLL if settled else pause):
-                while meeting.roster.settled is settled and meeting.id in self.meetings:
-                    await meeting.changed()
-            pause = min(pause * 2, self.steps.capabilities.poll_interval.total_seconds())
+            if meeting.roster.calls > dialled:
+                pause = FIRST_POLL
+                with anyio.move_on_after(DIALLING):
+                    while meeting.roster.dialling and meeting.id in self.meetings:
+                        await meeting.changed()
+            else:
+                with anyio.move_on_after(STEADY_POLL if settled else pause):
+                    while meeting.roster.settled is settled and meeting.id in self.meetings:
+                        await meeting.changed()
+                pause = min(pause * 2, self.steps.capabilities.poll_interval.total_seconds())
+            dialled = meeting.roster.calls
             looks += 1
             await self._look(meeting, members=settled and looks % MEMBERS_EVERY == 0)
 

@@ -208,21 +208,28 @@ class InProcessRuntime:
             flow.done.set()
 
 
+#: How many keys of messages a mailbox remembers, to know duplicates by.
+MEMORY = 10_000
+
+
 class Mailbox:
     """Messages in the order of their coming."""
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
-        self._keys: set[str] = set()
-        self._arrived = anyio.Event()
+        self._keys: dict[str, None] = {}  # in the order of their coming
+        self._arrived: anyio.Event | None = None
 
     def put(self, message: Message, key: str) -> bool:
         """Add a message; ``False`` if one with this key came before."""
         if key in self._keys:
             return False
-        self._keys.add(key)
+        self._keys[key] = None
+        if len(self._keys) > MEMORY:
+            del self._keys[next(iter(self._keys))]
         self._messages.append(message)
-        self._arrived.set()
+        if self._arrived is not None:
+            self._arrived.set()
         return True
 
     def __iter__(self) -> Iterator[Message]:
@@ -232,9 +239,15 @@ class Mailbox:
     async def take(self, timeout: timedelta | None = None) -> Message | None:
         """The next message, or ``None`` when the time is up."""
         if not self._messages:
-            self._arrived = anyio.Event()
-            with anyio.move_on_after(None if timeout is None else max(timeout.total_seconds(), 0.0)):
-                await self._arrived.wait()
+            arrived = self._arrived = anyio.Event()
+            try:
+                if timeout is None:  # as nearly always: without a cancel scope, which takes time and memory
+                    await arrived.wait()
+                else:
+                    with anyio.move_on_after(max(timeout.total_seconds(), 0.0)):
+                        await arrived.wait()
+            finally:
+                self._arrived = None
         return self._messages.popleft() if self._messages else None
 
 

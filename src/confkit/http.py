@@ -21,6 +21,7 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -234,7 +235,8 @@ class Http:
     Args:
         provider: the provider's name, for errors.
         base_url: what every path is appended to.
-        auth: user and password (RFC 7617); sent to ``base_url`` only, redirects are not followed.
+        auth: user and password (RFC 7617), or a bearer token (RFC 6750); sent to ``base_url`` only, redirects are
+            not followed.
         errors: the provider's error table.
         secrets: further values that must not show in messages.
         transport: in place of the network, for tests.
@@ -245,7 +247,7 @@ class Http:
         provider: str,
         base_url: str,
         *,
-        auth: tuple[str, str],
+        auth: tuple[str, str] | str,
         errors: ErrorTable,
         secrets: tuple[str, ...] = (),
         transport: httpx.AsyncBaseTransport | None = None,
@@ -254,7 +256,7 @@ class Http:
         self.base_url = base_url.rstrip("/")
         self._auth = auth
         self._errors = errors
-        self._secrets = (*auth, *secrets)
+        self._secrets = (*(auth if isinstance(auth, tuple) else (auth,)), *secrets)
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
         self._closed = False
@@ -304,6 +306,7 @@ class Http:
         timeout: timedelta,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        form: Mapping[str, str] | None = None,
     ) -> Reply:
         """Send one request, once.
 
@@ -312,6 +315,7 @@ class Http:
             operation: the contract's operation, for errors.
             timeout: for the whole exchange, connecting included.
             body: sent as JSON.
+            form: sent as ``application/x-www-form-urlencoded``, in place of a body.
 
         Raises:
             ProviderError: as the module says.
@@ -326,11 +330,13 @@ class Http:
                 url,
                 params=query,
                 json=body,
+                data=form,
                 timeout=_phases(timeout),
                 extensions={"trace": progress},
             )
         except (ValueError, TypeError) as error:
             raise exchange.unsendable(error) from error
+        request.stream = _whole()(request.content)
         head: httpx.Response | None = None
         content, complete, failure = b"", False, None
         try:
@@ -382,8 +388,9 @@ class Http:
                 keepalive_expiry=_KEEPALIVE_SECONDS,
             )
             self._client = httpx.AsyncClient(
-                auth=httpx.BasicAuth(*self._auth),
+                auth=httpx.BasicAuth(*self._auth) if isinstance(self._auth, tuple) else None,
                 headers={
+                    **({} if isinstance(self._auth, tuple) else {"Authorization": f"Bearer {self._auth}"}),
                     "Accept": "application/json",
                     # Bodies are bounded as they come over the wire, so they must not grow afterwards.
                     "Accept-Encoding": "identity",
@@ -565,6 +572,29 @@ def _fast_transport(limits: httpx.Limits, verify: ssl.SSLContext) -> httpx.Async
 
     transport: httpx.AsyncBaseTransport = fast.AiohttpTransport(client=session, verify=verify)
     return transport
+
+
+@cache
+def _whole() -> Callable[[bytes], httpx.AsyncByteStream]:
+    """The class of a request's body as one piece; made when httpx is there.
+
+    httpx's own is an async generator, which a cancelled request leaves unfinished, of which trio warns.
+    """
+    import httpx
+
+    class Whole(httpx.AsyncByteStream):
+        def __init__(self, content: bytes) -> None:
+            self._left = [content]
+
+        def __aiter__(self) -> Whole:
+            return self
+
+        async def __anext__(self) -> bytes:
+            if not self._left:
+                raise StopAsyncIteration
+            return self._left.pop()
+
+    return Whole
 
 
 async def _content(response: httpx.Response) -> tuple[bytes, bool]:

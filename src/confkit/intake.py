@@ -84,6 +84,7 @@ class Intake:
             if not parked.gone and parked.until > now:
                 self._hand_over_quietly(parked.event)
             parked.gone = True
+        self._tidy()
 
     def release(self, flow: str) -> None:
         """A meeting is over: its ids belong to nobody."""
@@ -138,15 +139,17 @@ class Intake:
         for subject in subjects:
             self._parked.setdefault(subject, []).append(parked)
         self._waiting.append(parked)
-        while self._waiting[0].gone or len(self._waiting) > PARKED:
-            self._drop(self._waiting.popleft())
+        self._tidy()
 
-    def _drop(self, parked: _Parked) -> None:
-        for subject in _subjects(parked.event):
-            if parked in (others := self._parked.get(subject, [])):
-                others.remove(parked)
-                if not others:
-                    del self._parked[subject]
+    def _tidy(self) -> None:
+        """Keep nothing of what has been delivered, and of what waits no more than may."""
+        while self._waiting and (self._waiting[0].gone or len(self._waiting) > PARKED):
+            parked = self._waiting.popleft()
+            for subject in _subjects(parked.event):
+                if parked in (others := self._parked.get(subject, [])):
+                    others.remove(parked)
+                    if not others:
+                        del self._parked[subject]
 
     def _hand_over(self, event: Event) -> bool:
         if (flow := self.owner(event)) is None:
@@ -213,7 +216,7 @@ def events_in(snapshot: Snapshot) -> Iterable[Event]:
         if member.state is MemberState.JOINED:
             yield MemberJoined(
                 provider=member.provider,
-                id=f"{name} joined {member.mute} {member.hold}",
+                id=f"{name} joined",
                 call_id=member.call_id,
                 member_id=member.id,
                 conference_id=conference_id,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncGenerator, Sequence
+import weakref
+from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from attrs import define, frozen
+from attrs import evolve, frozen
 
 from confkit import errors
 from confkit.addresses import canonical, problem_with
@@ -77,14 +77,13 @@ from confkit.operations import incoming_call, refuse_media, refuse_patch, refuse
 from confkit.policy import Mode, Plan, plan
 from confkit.roster import Facts, Roster, facts_in_event, facts_in_report
 from confkit.trace import Trace
+from confkit.watching import EventStream
 
 if TYPE_CHECKING:
     from confkit.engine import Engine
 
 Who = str | Party | Participant
 
-#: How many events a consumer may fall behind before it misses some.
-BUFFER = 1000
 #: How long the undoing of a meeting may take before its owner gets a report instead.
 UNDO_TIMEOUT = timedelta(seconds=90)
 
@@ -101,13 +100,6 @@ class MeetingState(enum.Enum):
 
 
 @frozen(kw_only=True)
-class Missed(Event):
-    """The consumer was too slow: so many events before this point were not kept for it."""
-
-    count: int
-
-
-@frozen(kw_only=True)
 class Wishes:
     """What the application asked of ``connect``."""
 
@@ -116,12 +108,6 @@ class Wishes:
     quorum: int
     answer_timeout: timedelta
     growable: bool
-
-
-@define
-class _Subscription:
-    stream: MemoryObjectSendStream[Event]
-    missed: int = 0
 
 
 class Meeting:
@@ -143,10 +129,11 @@ class Meeting:
         self._established = False
         self._end: MeetingEnd | None = None
         self._replies: dict[str, Reply] = {}
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None
         self._commands = 0
+        self._polled: dict[str, tuple[tuple[bool | None, bool | None] | None, int]] = {}
         self._told: set[tuple[str, ...]] = set()
-        self._subscriptions: list[_Subscription] = []
+        self._watchers: weakref.WeakSet[EventStream] = weakref.WeakSet()
 
     # --- its state
 
@@ -270,6 +257,8 @@ class Meeting:
 
     async def changed(self) -> None:
         """Wait until anything about the meeting changes."""
+        if self._changed is None:
+            self._changed = anyio.Event()
         await self._changed.wait()
 
     # --- commands
@@ -359,19 +348,18 @@ class Meeting:
             raise PolicyError([problem])
         await self._ask(Transfer(**self._for(self.participant(who)), to=to))
 
-    def events(self) -> AsyncGenerator[Event, None]:
+    def events(self) -> EventStream:
         """What happens from now on, until the meeting is over.
 
         A consumer that falls more than 1,000 events behind never blocks the meeting: it gets ``Missed``, with how
         many, in the place of those it lost.
         """
-        send, receive = anyio.create_memory_object_stream[Event](BUFFER)
-        subscription = _Subscription(send)
+        stream = EventStream()
         if self._end is None:
-            self._subscriptions.append(subscription)
+            self._watchers.add(stream)
         else:
-            send.close()
-        return self._drain(subscription, receive)
+            stream.close()
+        return stream
 
     # --- what the engine calls
 
@@ -401,8 +389,8 @@ class Meeting:
         if isinstance(event, MemberJoined):
             self._adopt(event.conference_id)
         if self._is_news(event):
-            for subscription in self._subscriptions:
-                _offer(subscription, event)
+            for watcher in list(self._watchers):
+                watcher.offer(event)
         self._notify()
 
     def learned(self, flow: str, result: Any) -> None:
@@ -421,8 +409,8 @@ class Meeting:
         for leg, (_, facts) in self._roster.legs.items():
             if facts.call_id is None and facts.outcome is None:
                 self._roster.learn(leg, cancelled)  # it was over before anybody was dialled
-        for subscription in self._subscriptions:
-            subscription.stream.close()
+        for watcher in list(self._watchers):
+            watcher.close()
         self._notify()
 
     @property
@@ -433,9 +421,7 @@ class Meeting:
     def lacks_the_cause_of(self, call: Call) -> bool:
         """Whether a call has just ended unanswered, for a reason that is not known yet."""
         untold = call.state is CallState.ENDED and call.cause is None and call.answered_at is None
-        return untold and any(
-            facts.call_id == call.id and not facts.is_over for _, facts in self._roster.legs.values()
-        )
+        return untold and any(facts.call_id == call.id and not facts.is_over for _, facts in self._roster.legs.values())
 
     def call_of(self, person: Participant) -> Call:
         """A participant's call, as far as it must be known to ask the provider about it."""
@@ -444,21 +430,18 @@ class Meeting:
     def take_in(self, snapshot: Snapshot) -> None:
         """Take in what a poll showed."""
         for event in events_in(snapshot):
-            self._engine.intake.accept_quietly(event)
+            told = self._as_polled(event) if isinstance(event, MemberJoined) else event
+            self._engine.intake.accept_quietly(told)
 
     # --- inside
 
-    async def _drain(
-        self, subscription: _Subscription, receive: MemoryObjectReceiveStream[Event]
-    ) -> AsyncGenerator[Event, None]:
-        with receive:
-            try:
-                async for event in receive:
-                    yield event
-            finally:
-                subscription.stream.close()
-                if subscription in self._subscriptions:
-                    self._subscriptions.remove(subscription)
+    def _as_polled(self, event: MemberJoined) -> MemberJoined:
+        """A member as a poll shows it. What is the case has no event id; each change of mute or hold is a new fact."""
+        settings, changes = self._polled.get(event.member_id, (None, 0))
+        if (event.mute, event.hold) != settings:
+            settings, changes = (event.mute, event.hold), changes + 1
+            self._polled[event.member_id] = settings, changes
+        return evolve(event, id=f"{event.id} {changes}")
 
     def _brief(self, plan_: Plan) -> MeetingBrief:
         capabilities = self._engine.steps.capabilities
@@ -588,23 +571,9 @@ class Meeting:
         return True
 
     def _notify(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
-
-
-def _offer(subscription: _Subscription, event: Event) -> None:
-    stream = subscription.stream
-    try:
-        if subscription.missed:
-            stream.send_nowait(
-                Missed(provider=event.provider, id=f"missed before {event.id}", count=subscription.missed)
-            )
-            subscription.missed = 0
-        stream.send_nowait(event)
-    except anyio.WouldBlock:
-        subscription.missed += 1
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-        pass  # the consumer has just gone
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
 
 def _fate(person: Participant) -> str:

@@ -6,7 +6,7 @@ A flow waits in one place only, its mailbox, so everything that it may have to r
 from __future__ import annotations
 
 import enum
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from attrs import field, frozen
 
@@ -101,6 +101,7 @@ class LegReport:
     """A leg tells its meeting how far it has come.
 
     Args:
+        number: counts the leg's reports, so that of two changes at one instant the later holds.
         conference_id: where joining told the id of the conference.
         left_behind: what could not be undone, one sentence.
         watches: the leg is over, and still looks out for a call that may have been made.
@@ -108,7 +109,7 @@ class LegReport:
 
     leg: str
     stage: Stage
-    at: datetime | None = None
+    number: int = 0
     call: Call | None = None
     member: Member | None = None
     conference_id: str | None = None
@@ -131,7 +132,6 @@ class Proceed:
 class HangUp:
     """The meeting takes a leg out: nothing of it may stay."""
 
-    removed: bool = False
 
 
 @frozen(kw_only=True)

@@ -76,8 +76,7 @@ def open_provider(
     else:
         if keywords:
             raise PluginError(
-                f"settings ({', '.join(sorted(keywords))}) are for a provider given by name; "
-                "this one is built already"
+                f"settings ({', '.join(sorted(keywords))}) are for a provider given by name; this one is built already"
             )
         built = provider
         name = str(getattr(provider, "name", type(provider).__name__))

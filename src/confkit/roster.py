@@ -8,9 +8,9 @@ reports can arrive late, twice and in any order, and the roster comes out the sa
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from confkit.events import (
     CallAnswered,
@@ -29,9 +29,14 @@ T = TypeVar("T", str, datetime, tuple[datetime, str])
 
 @frozen(order=True)
 class Change:
-    """A setting with the instant at which it became so; the newest one holds, and of two at once the set one."""
+    """A setting with the instant at which it became so; the newest one holds.
+
+    Args:
+        number: decides between two at one instant: the leg's own reports are counted, events are not.
+    """
 
     at: datetime
+    number: int
     value: bool
 
 
@@ -146,9 +151,10 @@ def facts_in_event(event: Event, received_at: datetime) -> Facts:
         case CallEnded(call_id=call, cause=cause):
             return Facts(call_id=call, ended=(at, cause.value))
         case MemberJoined(call_id=call, member_id=member):
-            return evolve(_settings(event.mute, event.hold, at), call_id=call, joined=frozenset({(member, at)}))
+            mute, hold = _change(event.mute, at), _change(event.hold, at)
+            return Facts(call_id=call, joined=frozenset({(member, at)}), mute=mute, hold=hold)
         case MemberUpdated(call_id=call):
-            return evolve(_settings(event.mute, event.hold, at), call_id=call)
+            return Facts(call_id=call, mute=_change(event.mute, at), hold=_change(event.hold, at))
         case MemberLeft(call_id=call, member_id=member):
             return Facts(call_id=call, left=frozenset({(member, at)}))
     return Facts()
@@ -156,21 +162,21 @@ def facts_in_event(event: Event, received_at: datetime) -> Facts:
 
 def facts_in_report(report: LegReport, at: datetime) -> Facts:
     """What a leg's report says about it."""
-    facts = _settings(report.mute, report.hold, at)
+    known: dict[str, Any] = {}
     if report.call is not None:
-        facts = evolve(facts, call_id=report.call.id, dialled_at=report.call.created_at or at)
+        known |= {"call_id": report.call.id, "dialled_at": report.call.created_at or at}
     match report.stage:
         case Stage.ANSWERED:
-            facts = evolve(facts, answered_at=at)
+            known["answered_at"] = at
         case Stage.JOINED:
             member = report.member.id if report.member else ON_BRIDGE
-            facts = evolve(facts, answered_at=at, joined=frozenset({(member, at)}))
+            known |= {"answered_at": at, "joined": frozenset({(member, at)})}
         case Stage.UPDATED if report.member is not None and report.member.state is MemberState.LEFT:
-            facts = evolve(facts, left=frozenset({(report.member.id, at)}))
+            known["left"] = frozenset({(report.member.id, at)})
         case Stage.ENDED if report.outcome is not None:
             error = report.failure.message if report.failure else None
-            facts = evolve(facts, outcome=(at, report.outcome.value), error=error)
-    return facts
+            known |= {"outcome": (at, report.outcome.value), "error": error}
+    return Facts(mute=_change(report.mute, at, report.number), hold=_change(report.hold, at, report.number), **known)
 
 
 @frozen
@@ -201,6 +207,11 @@ class Roster:
         return all(facts.is_in or facts.is_over for _, facts in self.legs.values())
 
     @property
+    def dialling(self) -> bool:
+        """Whether there is somebody who has no call yet, and is not over."""
+        return any(facts.call_id is None and not facts.is_over for _, facts in self.legs.values())
+
+    @property
     def calls(self) -> int:
         """How many calls are up, or may be."""
         return sum(facts.call_id is not None and not facts.is_over for _, facts in self.legs.values())
@@ -210,11 +221,8 @@ class Roster:
         return tuple(facts.participant(leg.rpartition("/")[2], party) for leg, (party, facts) in self.legs.items())
 
 
-def _settings(mute: bool | None, hold: bool | None, at: datetime) -> Facts:
-    return Facts(
-        mute=None if mute is None else Change(at, mute),
-        hold=None if hold is None else Change(at, hold),
-    )
+def _change(value: bool | None, at: datetime, number: int = 0) -> Change | None:
+    return None if value is None else Change(at, number, value)
 
 
 def _least(one: T | None, other: T | None) -> T | None:

@@ -404,6 +404,7 @@ class _Leg:
     answered: bool = False
     joined: bool = False
     let_on: bool = False
+    reports: int = 0
     #: What may still be up, one sentence: a call that we have no id of, or one that could not be hung up.
     lost: str | None = None
     #: The meeting is being undone.
@@ -655,11 +656,13 @@ class _Leg:
         watches: bool = False,
     ) -> None:
         """Tell the meeting."""
+        self.reports += 1
         await self.flow.send(
             self.brief.meeting,
             LegReport(
                 leg=self.flow.id,
                 stage=stage,
+                number=self.reports,
                 call=self.call,
                 member=self.member,
                 conference_id=conference_id,

@@ -37,7 +37,19 @@ from confkit.errors import (
     Withdrawn,
 )
 from confkit.log import enabled, logger
-from confkit.models import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Member, Membership, Op, Party
+from confkit.models import (
+    Bridge,
+    Call,
+    CallSpec,
+    Conference,
+    Dialled,
+    FindHint,
+    Member,
+    Membership,
+    Op,
+    Party,
+    Snapshot,
+)
 from confkit.pacing import Pacer, Priority
 from confkit.plugins import implements
 from confkit.trace import StepOutcome, StepRecord, Trace, finished, ids_of
@@ -86,6 +98,10 @@ OPERATIONS: Mapping[str, Semantics] = {
     "answer_call": Semantics(arguments=("call", "into"), repeatable=True, gives=Dialled),
     "reject_call": Semantics(arguments=("call",), repeatable=True, urgent=True),
 }
+
+
+#: What operations that only look give.
+READS: Mapping[str, type] = {"fetch": Snapshot, "list_calls": tuple, "find": tuple}
 
 
 @frozen(kw_only=True)
@@ -214,9 +230,14 @@ class Steps:
                 trace.note_read(operation)
             try:
                 with anyio.fail_after(2 * self._timeout.total_seconds()):
-                    return await getattr(self.hook, operation)(**arguments)
+                    result = await getattr(self.hook, operation)(**arguments)
+                if isinstance(result, READS[operation]):
+                    return result
+                error: ProviderError = Unavailable(
+                    f"the plugin returned {type(result).__name__} instead of {READS[operation].__name__}"
+                )
             except TimeoutError:
-                error: ProviderError = Unavailable("no reply in time", provider=self.provider, operation=operation)
+                error = Unavailable("no reply in time", provider=self.provider, operation=operation)
             except Exception as raised:
                 error = self._classified(raised, operation, sent=False)
             if not (error.retryable or isinstance(error, OutcomeUnknown)) or attempt == ATTEMPTS:

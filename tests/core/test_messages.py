@@ -60,7 +60,7 @@ SAID: list[Any] = [
     messages.LegReport(
         leg="m/leg-1",
         stage=messages.Stage.ENDED,
-        at=NOON,
+        number=3,
         call=CALL,
         member=MEMBER,
         outcome=models.Outcome.BUSY,
@@ -69,7 +69,7 @@ SAID: list[Any] = [
     ),
     messages.Proceed(into=ROOM),
     messages.Proceed(into=BRIDGE),
-    messages.HangUp(removed=True),
+    messages.HangUp(),
     *[messages.Happened(event=event) for event in EVENTS],
     messages.Add(**HEAD, party=ANN, incoming=CALL),
     messages.Remove(**HEAD, leg="m/leg-1"),
@@ -135,7 +135,5 @@ def test_it_survives_being_written_down(written: JsonConverter, value: Any) -> N
 
 def test_nothing_that_flows_say_is_left_out() -> None:
     assert {type(value) for value in SAID} == set(get_args(messages.Message))
-    every_event = {
-        kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)
-    }
+    every_event = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)}
     assert {type(event) for event in EVENTS} == every_event - {events.Event}

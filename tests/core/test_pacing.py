@@ -200,9 +200,7 @@ def test_never_more_than_the_limit_in_any_window_and_everyone_gets_on(
         sent = Sent(Pacer(rates))
         gave_up = 0
 
-        async def one(
-            operation: str, priority: Priority, meeting: str | None, start: int, give_up: int | None
-        ) -> None:
+        async def one(operation: str, priority: Priority, meeting: str | None, start: int, give_up: int | None) -> None:
             nonlocal gave_up
             await anyio.sleep(start)
             with anyio.move_on_after(give_up) as scope:

@@ -79,9 +79,7 @@ def test_two_distributions_with_one_name_are_both_named(install: Install) -> Non
 
 def test_a_plugin_that_does_not_import_is_named_with_its_cause(install: Install) -> None:
     install("confkit-test-broken", "broken", "import no_such_module_at_all\n")
-    with pytest.raises(
-        PluginError, match=r"'broken' \(confkit-test-broken\) does not load.*no_such_module"
-    ) as raised:
+    with pytest.raises(PluginError, match=r"'broken' \(confkit-test-broken\) does not load.*no_such_module") as raised:
         AsyncClient("broken")
     assert isinstance(raised.value.__cause__, ModuleNotFoundError)
 

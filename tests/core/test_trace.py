@@ -79,9 +79,7 @@ async def test_json_says_the_same() -> None:
     provider = FakeProvider()
     async with AsyncClient(provider, caller_id=OURS) as client, client.connect(*PARTIES) as meeting:
         steps = json.loads(meeting.trace.json())
-    assert [step["operation"] for step in steps] == [
-        record.operation for record in meeting.trace.records[: len(steps)]
-    ]
+    assert [step["operation"] for step in steps] == [record.operation for record in meeting.trace.records[: len(steps)]]
     assert {step["outcome"] for step in steps} == {"done"}
     assert all(isinstance(step["duration_ms"], float) for step in steps)
     assert not any(party in meeting.trace.json() for party in PARTIES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import assert_type
 
@@ -16,6 +15,7 @@ from confkit import (
     Client,
     Conference,
     Event,
+    EventStream,
     Meeting,
     MeetingState,
     Member,
@@ -49,7 +49,7 @@ async def meets() -> None:
             await meeting.mute(meeting.participants[0])
             await meeting.say("Welcome", to=Party("+19195550101"))
             await meeting.mute("leg-1", "leg-2")  # type: ignore[call-arg]
-            assert_type(meeting.events(), AsyncGenerator[Event, None])
+            assert_type(meeting.events(), EventStream)
             async for event in meeting.events():
                 assert_type(event, Event)
 
