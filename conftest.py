@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
+import structlog
 import trio.testing
 
 # Wall-clock deadlines say more about the machine than about the code.
@@ -28,6 +30,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.definition.add_marker(
             pytest.mark.parametrize("anyio_backend", [virtual], indirect=True, scope="module")
         )
+
+
+@pytest.fixture(autouse=True)
+def _structlog_as_found() -> Iterator[None]:
+    """Capturing the log in one test configures structlog; the next is to find it as an application does."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])

@@ -116,7 +116,7 @@ def test_too_many_are_refused_before_anything_is_sent(cli: Cli, as_json: bool) -
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--provider", "nobody", "--from", CALLER, "+19195550101"], r"installed: bandwidth, fake"),
+        (["--provider", "nobody", "--from", CALLER, "+19195550101"], r"installed: .*bandwidth, fake"),
         (["--provider", "fake", "--from", CALLER, "9195550101"], r"91•••0101 has no country code"),
         (["--provider", "fake", "+19195550101"], r"caller ID is missing.*--from, or in FAKE_CALLER_ID"),
         (["--provider", "fake", "--from", "bob", "+19195550101"], r"caller ID must be an E\.164 number"),
