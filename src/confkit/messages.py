@@ -11,6 +11,7 @@ from datetime import timedelta
 from attrs import field, frozen
 
 from confkit.capabilities import Bridging, Joining, Materialise
+from confkit.errors import ProviderError
 from confkit.events import Event
 from confkit.models import (
     Bridge,
@@ -43,6 +44,18 @@ class Failure:
     operation: str = ""
     code: str | None = None
     status: int | None = None
+
+    @classmethod
+    def of(cls, error: ProviderError) -> Failure:
+        """A provider's error as a value."""
+        return cls(
+            kind=type(error).__name__,
+            message=str(error),
+            detail=error.message,
+            operation=error.operation,
+            code=error.code,
+            status=error.status,
+        )
 
 
 @frozen(kw_only=True)
@@ -131,7 +144,6 @@ class Proceed:
 @frozen(kw_only=True)
 class HangUp:
     """The meeting takes a leg out: nothing of it may stay."""
-
 
 
 @frozen(kw_only=True)

@@ -17,6 +17,7 @@ from typing import NoReturn
 from attrs import define, evolve
 
 from confkit.capabilities import Bridging
+from confkit.controls import control_party, control_room
 from confkit.errors import Conflict, NotFound, OutcomeUnknown, ProviderError, Withdrawn
 from confkit.events import (
     CallAnswered,
@@ -171,7 +172,7 @@ async def _let_on(flow: Flow, table: Table) -> None:
         try:
             table.room = await flow.step("create_bridge", tuple(seat.call for seat in pair))
         except ProviderError as error:
-            table.failure = _failure(error)
+            table.failure = Failure.of(error)
             return
         for seat in pair:
             await flow.send(seat.id, Proceed(into=table.room))
@@ -215,7 +216,11 @@ async def _heed(flow: Flow, table: Table, message: Message | None) -> bool:
         case Add():
             await _add(flow, table, message)
         case UpdateConference() | Play() | Record():
-            await _control_all(flow, table, message)
+            if message.leg is not None:
+                await _pass_on(flow, table, message.leg, message)
+            else:
+                failure = await control_room(flow, table.room, message)
+                await flow.send(message.owner, Reply(command=message.id, failure=failure))
         case Command(leg=str() as leg):
             await _pass_on(flow, table, leg, message)
         case End():
@@ -253,7 +258,7 @@ async def _add(flow: Flow, table: Table, command: Add) -> None:
         if full_bridge:
             await _grow(flow, table)
     except ProviderError as error:
-        await flow.send(command.owner, Reply(command=command.id, failure=_failure(error)))
+        await flow.send(command.owner, Reply(command=command.id, failure=Failure.of(error)))
         return
     leg = await _invite(flow, table, command.party, command.incoming)
     await flow.send(command.owner, Reply(command=command.id, leg=leg))
@@ -283,27 +288,7 @@ async def _end_old_bridge(flow: Flow, table: Table) -> None:
     try:
         await flow.step("end_bridge", bridge)
     except ProviderError as error:
-        table.failure = table.failure or _failure(error)
-
-
-async def _control_all(flow: Flow, table: Table, command: UpdateConference | Play | Record) -> None:
-    """An operation on the conference or bridge; one on a single party goes to its leg."""
-    if command.leg is not None:
-        await _pass_on(flow, table, command.leg, command)
-        return
-    failure = None
-    try:
-        if table.room is None:
-            failure = Failure(kind="MeetingError", message="nobody is connected yet")
-        elif isinstance(command, UpdateConference):
-            await flow.step("update_conference", table.room, command.patch)
-        elif isinstance(command, Play):
-            await flow.step("play", table.room, command.media)
-        else:
-            await flow.step("record", table.room, command.action)
-    except ProviderError as error:
-        failure = _failure(error)
-    await flow.send(command.owner, Reply(command=command.id, failure=failure))
+        table.failure = table.failure or Failure.of(error)
 
 
 async def _pass_on(flow: Flow, table: Table, leg: str, command: Command) -> None:
@@ -357,7 +342,7 @@ def _not_opened(table: Table, error: ProviderError) -> MeetingEnd:
     return MeetingEnd(
         reason=EndReason.FAILED,
         established=False,
-        failure=_failure(error),
+        failure=Failure.of(error),
         left_behind=tuple(table.orphans),
     )
 
@@ -434,11 +419,11 @@ class _Leg:
         except OutcomeUnknown as error:
             if brief.incoming is not None:
                 self.call = brief.incoming
-                raise _Over(Outcome.FAILED, _failure(error)) from None
+                raise _Over(Outcome.FAILED, Failure.of(error)) from None
             self.lost = f"the call to {brief.party.label} may have been made: {error}"
-            raise _Over(Outcome.FAILED, _failure(error), up=False) from None
+            raise _Over(Outcome.FAILED, Failure.of(error), up=False) from None
         except ProviderError as error:
-            raise _Over(Outcome.FAILED, _failure(error), up=False) from None
+            raise _Over(Outcome.FAILED, Failure.of(error), up=False) from None
         self.call = dialled.call
         self.membership = dialled.membership
         self.let_on = False
@@ -491,7 +476,7 @@ class _Leg:
             gone = isinstance(error, Conflict | NotFound)
             while await self.next(EXPLANATION if gone else timedelta(0)):
                 pass
-            raise _Over(Outcome.FAILED, _failure(error)) from None
+            raise _Over(Outcome.FAILED, Failure.of(error)) from None
         self.member = member
         self.into = member.conference
         self.joined = self.joined or member.state is MemberState.JOINED
@@ -561,37 +546,14 @@ class _Leg:
     async def _control(self, command: Command) -> None:
         """Carry out what the application asks for one party."""
         failure = None
-        try:
-            match command:
-                case UpdateMember(patch=patch):
-                    await self.flow.step("update_member", self._the_member(), patch)
-                    await self.report(Stage.UPDATED, mute=patch.mute, hold=patch.hold)
-                case Play(media=media):
-                    await self.flow.step("play", self.member or self._the_call(), media)
-                case Record(action=action):
-                    await self.flow.step("record", self._the_call(), action)
-                case SendDigits(digits=digits):
-                    await self.flow.step("send_digits", self._the_call(), digits)
-                case Transfer(to=to):
-                    await self.flow.step("transfer", self._the_call(), to, self.brief.caller_id)
-        except ProviderError as error:
-            failure = _failure(error)
-        except _NotThere as error:
-            failure = Failure(kind="MeetingError", message=str(error))
+        if not isinstance(command, Remove):
+            failure = await control_party(self.flow, self.call, self.member, self.brief.caller_id, command)
+        if isinstance(command, UpdateMember) and failure is None:
+            await self.report(Stage.UPDATED, mute=command.patch.mute, hold=command.patch.hold)
         if isinstance(command, Remove) or (isinstance(command, Transfer) and failure is None):
             self.asked_to_leave = command
             raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED, up=isinstance(command, Remove))
         await self.flow.send(command.owner, Reply(command=command.id, failure=failure))
-
-    def _the_call(self) -> Call:
-        if self.call is None:
-            raise _NotThere("this party has not been dialled yet")
-        return self.call
-
-    def _the_member(self) -> Member:
-        if self.member is None:
-            raise _NotThere("this party is not a member of a conference (yet)")
-        return self.member
 
     async def leave(self, over: _Over, *, watches: bool = False) -> None:
         """Hang up what may be up, and report the end.
@@ -605,7 +567,7 @@ class _Leg:
                 await self.flow.step("hang_up", self.call)
                 self.lost = None
             except ProviderError as error:
-                failure = _failure(error)
+                failure = Failure.of(error)
                 self.lost = f"the call to {self.brief.party.label} may still be up ({error})"
         if self.asked_to_leave is not None:
             command, self.asked_to_leave = self.asked_to_leave, None
@@ -676,10 +638,6 @@ class _Leg:
         )
 
 
-class _NotThere(Exception):
-    """The party has not come far enough for the command."""
-
-
 # --- shared -----------------------------------------------------------------------------------------------------
 
 
@@ -690,17 +648,6 @@ def _callback(callbacks: str | None, flow_id: str) -> str | None:
 
 def _id_of(room: Conference | Bridge | None) -> str | None:
     return room.id if isinstance(room, Conference) else None
-
-
-def _failure(error: ProviderError) -> Failure:
-    return Failure(
-        kind=type(error).__name__,
-        message=str(error),
-        detail=error.message,
-        operation=error.operation,
-        code=error.code,
-        status=error.status,
-    )
 
 
 FLOWS: dict[str, FlowFunction] = {"meeting": meeting, "leg": leg}
