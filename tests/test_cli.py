@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,13 @@ def through(running: Running, **settings: str) -> list[str]:
     return ["connect", "--provider", "bandwidth", "--from", CALLER, *given]
 
 
+def free_port() -> int:
+    """A port that was free a moment ago: both ends of --listen and --public-url have to be told the same."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
 def operations(report: dict[str, Any]) -> list[str]:
     return [step["operation"] for step in report["steps"]]
 
@@ -87,6 +96,11 @@ def test_two_are_bridged(cli: Cli) -> None:
     assert "conference" not in ran.report
     assert operations(ran.report) == ["create_call", "create_call", "create_bridge"]
     assert not ran.err
+
+
+def test_two_that_may_grow_make_a_conference(cli: Cli) -> None:
+    ran = cli("connect", "--provider", "fake", "--from", CALLER, "--growable", *people(2), "--json")
+    assert (ran.status, ran.report["mode"]) == (0, "conference")
 
 
 def test_three_make_a_conference(cli: Cli) -> None:
@@ -135,6 +149,23 @@ def test_too_many_are_refused_before_anything_is_sent(cli: Cli, as_json: bool) -
         (["--provider", "fake", "--answer-timeout", "nan", "--from", CALLER, "+19195550101"], r"less than a day"),
         (["--provider", "fake", "--answer-timeout", "0", "--from", CALLER, "+19195550101"], r"answer timeout"),
         (["--provider", "fake", "--mermaid", "/nowhere/at/all", "--from", CALLER, "+19195550101"], r"cannot write"),
+        (["--provider", "fake", "--listen", "127.0.0.1:0", "--from", CALLER, "+19195550101"], r"for a --public-url"),
+        (
+            ["--provider", "fake", "--public-url", "http://127.0.0.1:1", "--listen", "here", "+19195550101"],
+            r"--listen takes HOST:PORT",
+        ),
+        (
+            ["--provider", "fake", "--public-url", "http://127.0.0.1:1", "--listen", "192.0.2.1:9", "+19195550101"],
+            r"cannot listen on 192\.0\.2\.1:9: ",
+        ),
+        (
+            ["--provider", "fake", "--public-url", "http://127.0.0.1:1", "--listen", "127.0.0.1:0", "+19195550101"],
+            r"fake: it sends no webhooks",
+        ),
+        (
+            ["--provider", "fake", "--set", "public_url=http://127.0.0.1:1", "+19195550101"],
+            r"public_url is no setting of a provider: use --public-url",
+        ),
         (["--provider", "fake"], r"PARTY"),
         (["--colour", "red"], r"--colour"),
     ],
@@ -222,10 +253,62 @@ def test_the_demo_keeps_to_the_policy(cli: Cli) -> None:
     assert cli("demo", "--parties", "21").status == 2
 
 
+def test_the_demo_by_webhooks_asks_for_nothing(cli: Cli) -> None:
+    ran = cli("demo", "--parties", "3", "--webhooks")
+    assert ran.status == 0
+    assert "conference established: 3 of 3 joined" in ran.out
+    assert re.search(r"\n  7 steps, 0 looks, [1-9]\d* callbacks\n", ran.out)
+    assert "nothing is left up at the simulator" in ran.out
+
+
+def test_without_a_server_webhooks_are_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    ran = cli("connect", "--provider", "bandwidth", "--public-url", "https://example.com/", *people(3))
+    assert ran.status == 2
+    assert ran.lines == ["confkit: receiving webhooks needs uvicorn: pip install uvicorn"]
+
+
+def test_connect_is_called_back_where_it_listens(cli: Cli) -> None:
+    port = free_port()
+    with Simulator().in_thread() as running:
+        ran = cli(
+            *through(running),
+            *(*people(3), "--json"),
+            *("--public-url", f"http://127.0.0.1:{port}/calls", "--listen", f"127.0.0.1:{port}"),
+            *("--set", "webhook_user=ann", "--set", "webhook_password=a secret"),
+        )
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.report["reads"] == {}
+    assert ran.report["callbacks"] > 0
+    assert {person["state"] for person in ran.report["participants"]} == {"joined"}
+
+
+def test_a_plugin_brings_its_own_demo(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(
+        tmp_path,
+        "showy",
+        """
+import confkit
+
+@confkit.hookimpl
+def confkit_demo(parties, as_json):
+    print(f"{parties} people, {as_json}")
+    return 3
+""",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    ran = cli("demo", "--provider", "showy", "--parties", "4", "--json")
+    assert (ran.status, ran.out) == (3, "4 people, True\n")
+    assert "brings no demo" in cli("demo", "--provider", "fake").err
+    assert "installed: " in cli("demo", "--provider", "nobody").err
+    assert cli("demo", "--provider", "showy", "--webhooks").status == 2
+
+
 def test_providers_show_what_they_can_do_without_an_account(cli: Cli) -> None:
     ran = cli("providers", "--json")
     assert ran.status == 0
-    bandwidth, fake = ran.report["providers"]
+    listed = {each["name"]: each for each in ran.report["providers"]}
+    bandwidth, fake = listed["bandwidth"], listed["fake"]
     assert (bandwidth["name"], bandwidth["ready"]) == ("bandwidth", False)
     assert bandwidth["capabilities"]["max members"] == 20
     assert "BANDWIDTH_USER_ID" in bandwidth["problems"][0]
@@ -235,14 +318,14 @@ def test_providers_show_what_they_can_do_without_an_account(cli: Cli) -> None:
     assert ran.status == 0
     assert "bandwidth" in ran.out
     assert "max members" in ran.out
+    assert re.search(r"bandwidth +call creation +10 per 10 s +\n", ran.out)
+    assert re.search(r"\n +bridges +1 per 1 s +\n", ran.out)
 
 
-def test_a_provider_that_is_configured_shows_what_its_settings_allow(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_provider_that_is_configured_shows_what_its_settings_allow(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_MAX_MEMBERS", "7")
-    fake = cli("providers", "--json").report["providers"][1]
-    assert fake["capabilities"]["max members"] == 7
+    listed = {each["name"]: each for each in cli("providers", "--json").report["providers"]}
+    assert listed["fake"]["capabilities"]["max members"] == 7
 
 
 def install(folder: Path, name: str, code: str) -> None:
@@ -252,6 +335,15 @@ def install(folder: Path, name: str, code: str) -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[confkit]\n{name} = {name}_plugin\n")
     (folder / f"{name}_plugin.py").write_text(code)
+
+
+def test_a_provider_package_is_one_command(cli: Cli, tmp_path: Path) -> None:
+    ran = cli("new-provider", "acme", "--into", str(tmp_path))
+    assert (ran.status, ran.err) == (0, "")
+    assert (tmp_path / "confkit-acme" / "pyproject.toml").exists()
+    again = cli("new-provider", "acme", "--into", str(tmp_path))
+    assert again.status == 1
+    assert re.fullmatch(r"confkit: .*confkit-acme is there already\n", again.err)
 
 
 def test_plugins_bring_their_own_commands(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,9 +379,8 @@ def test_a_broken_plugin_breaks_nothing_but_itself(cli: Cli, tmp_path: Path, mon
     assert "bandwidth" in ran.out
     assert len(ran.lines) == 1
     assert "'broken'" in ran.err
-    broken = cli("providers", "--json").report["providers"][1]
-    assert broken["name"] == "broken"
-    assert "a_module_that_is_not_there" in broken["problems"][0]
+    listed = {each["name"]: each for each in cli("providers", "--json").report["providers"]}
+    assert "a_module_that_is_not_there" in listed["broken"]["problems"][0]
     ran = cli("connect", "--provider", "fake", "--from", CALLER, *people(2), "--json")
     assert (ran.status, ran.err) == (0, "")
 

@@ -37,6 +37,15 @@ def test_the_demo_as_data() -> None:
     assert operations == ["create_conference"] + 5 * ["create_call"] + 5 * ["add_member"]
 
 
+def test_the_demo_by_webhooks_as_data() -> None:
+    ran = subprocess.run([*CONFKIT, "demo", "--webhooks", "--json"], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    report = json.loads(ran.stdout)
+    assert [person["state"] for person in report["participants"]] == 5 * ["joined"]
+    assert report["reads"] == {}
+    assert report["callbacks"] > 0
+
+
 @pytest.mark.parametrize("received", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_it_rings_hangs_up(received: signal.Signals) -> None:
     with start("--set", "answer_after=100") as process:

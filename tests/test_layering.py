@@ -19,6 +19,7 @@ SOURCE = ROOT / "src" / "confkit"
 # Highest first. A module imports from lower rows; within a row too, as long as no circle arises.
 LAYERS = [
     {"cli"},
+    {"scaffold"},
     {"testing"},
     {"blocking"},
     {"client"},

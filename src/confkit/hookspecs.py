@@ -78,6 +78,19 @@ class ModuleSpec:
     def confkit_add_commands(self, app: Any) -> None:
         """Add subcommands to the command line; ``app`` is a ``typer.Typer``."""
 
+    @hookspec(firstresult=True)
+    def confkit_demo(self, parties: int, as_json: bool) -> int:
+        """Run ``confkit demo --provider NAME``: a meeting that needs no account, from nothing to its end. Optional.
+
+        Args:
+            parties: how many people to connect.
+            as_json: print one JSON object to stdout and nothing else.
+
+        Returns:
+            The exit status.
+        """
+        raise NotImplementedError
+
 
 class ProviderSpec:
     """The operations of a provider."""

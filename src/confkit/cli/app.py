@@ -8,10 +8,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import typer
@@ -21,12 +22,16 @@ from rich.console import Console
 from rich.text import Text
 
 from confkit.cli import demo as demonstration
-from confkit.cli import diagram, matrix, screen, tables
-from confkit.cli.extensions import Commands
+from confkit.cli import diagram, listening, matrix, screen, tables
+from confkit.cli.extensions import Commands, run_demo
 from confkit.cli.failures import REFUSED, complain, explain
 from confkit.cli.session import Session, Wanted
 from confkit.errors import PolicyError, SettingsError
 from confkit.meeting import Meeting
+from confkit.scaffold import command as scaffold
+
+if TYPE_CHECKING:
+    from confkit.cli.console import Controls
 
 app = typer.Typer(
     cls=Commands,
@@ -42,10 +47,13 @@ _NOT_SETTINGS = {
     "plugins": "it is for programs",
     "policy": "it is for programs",
     "provider": "use --provider",
+    "public_url": "use --public-url",
     "request_timeout": "it is for programs",
     "show_numbers": "it is for programs",
 }
+_LISTEN = f"{listening.LOOPBACK}:8080"
 _WHERE_NEXT = """
+by webhooks             confkit demo --webhooks
 the same as data        confkit demo --json
 as a Mermaid diagram    confkit connect ... --mermaid FILE
 what providers can do   confkit providers"""
@@ -111,6 +119,10 @@ def main(
 @app.command()
 def demo(
     parties: Annotated[int, typer.Option(help="How many people to connect.", min=1)] = 5,
+    provider: Annotated[
+        str, typer.Option("--provider", metavar="NAME", help="bandwidth, or another whose plugin brings a demo.")
+    ] = "bandwidth",
+    webhooks: Annotated[bool, typer.Option("--webhooks", help="Be called back instead of asking.")] = False,
     as_json: Json = False,
 ) -> None:
     """Watch a conference being established over HTTP.
@@ -118,16 +130,23 @@ def demo(
     Starts a simulator of the Bandwidth API on a loopback port, with telephones that exist only in memory, and
     connects people through it. Needs no account and no network.
     """
+    if provider != "bandwidth":
+        if webhooks:
+            raise typer.BadParameter("--webhooks is for the demo of bandwidth")
+        raise typer.Exit(run_demo(provider, parties=parties, as_json=as_json))
     console = Console(highlight=False)
-    with demonstration.simulator().in_thread() as running:
+    with (
+        demonstration.simulator().in_thread() as running,
+        listening.Callbacks() if webhooks else nullcontext() as callbacks,
+    ):
         shown = _screen(console, "bandwidth", as_json=as_json, stay=False)
 
         def established(meeting: Meeting) -> None:
             shown.stop()
             if not as_json:
-                _print_meeting(console, "bandwidth", meeting)
+                _print_meeting(console, "bandwidth", meeting, callbacks=session.callbacks)
 
-        session = Session(demonstration.wanted(running, parties), shown, established=established)
+        session = Session(demonstration.wanted(running, parties), shown, callbacks=callbacks, established=established)
         anyio.run(session.run)
         if session.failure is None and session.interrupted is None:
             held = demonstration.check_nothing_is_up(running)
@@ -151,6 +170,9 @@ def connect(
         ),
     ] = None,
     quorum: Annotated[int, typer.Option(metavar="N", help="How many must join; all where there are fewer.")] = 2,
+    growable: Annotated[
+        bool, typer.Option("--growable", help="Start as a conference even with two, so that others can be added.")
+    ] = False,
     answer_timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long each phone may ring.")] = 30.0,
     settings: Annotated[
         list[str] | None,
@@ -160,6 +182,13 @@ def connect(
             help="A setting of the provider; repeatable. Keep secrets in the environment: others see this line.",
         ),
     ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where the provider reaches --listen: it calls back instead of being asked."),
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help=f"Where callbacks arrive; {_LISTEN} by default.")
+    ] = None,
     mermaid: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the sequence there as a Mermaid diagram.")
     ] = None,
@@ -167,8 +196,8 @@ def connect(
 ) -> None:
     """Connect people: three or more in a conference, two on a bridge.
 
-    Stays in the meeting until Ctrl-C or until everyone has left; with --json it ends the meeting once it is
-    established.
+    Stays in the meeting until Ctrl-C or until everyone has left, on a terminal with keys to mute, hold, drop and add
+    people; with --json it ends the meeting once it is established.
     """
     if not (math.isfinite(answer_timeout) and answer_timeout < 86_400):
         raise typer.BadParameter("--answer-timeout takes seconds, less than a day")
@@ -176,11 +205,14 @@ def connect(
         _must_be_writable(mermaid)
     console, messages = Console(highlight=False), Console(stderr=True, highlight=False)
     stay = not as_json
-    shown = _screen(messages, provider, as_json=as_json, stay=stay)
+    given = _settings(provider, settings or [])
+    callbacks = _callbacks(public_url, listen)
+    controls = _controls() if stay and _is_interactive(messages) else None
+    shown = _screen(messages, provider, as_json=as_json, stay=stay, controls=controls)
 
     def established(meeting: Meeting) -> None:
         if not as_json:
-            shown.say(tables.summary(meeting))
+            shown.say(tables.summary(meeting, callbacks=session.callbacks))
 
     session = Session(
         Wanted(
@@ -188,14 +220,18 @@ def connect(
             parties=tuple(parties),
             caller_id=caller_id,
             quorum=quorum,
+            growable=growable,
             answer_timeout=timedelta(seconds=answer_timeout),
-            settings=_settings(provider, settings or []),
+            settings=given,
         ),
         shown,
         stay=stay,
+        controls=controls,
+        callbacks=callbacks,
         established=established,
     )
-    anyio.run(session.run)
+    with callbacks or nullcontext():
+        anyio.run(session.run)
     if mermaid is not None and session.meeting is not None:
         mermaid.write_text(session.meeting.trace.mermaid())
     if session.established and not as_json and session.meeting is not None:
@@ -219,6 +255,9 @@ def providers(as_json: Json = False) -> None:
         return
     console.print()
     console.print(matrix.matrix(found))
+    if (rates := matrix.rates(found)) is not None:
+        console.print(Text("\nrate limits", style="dim"))
+        console.print(rates)
     for each in found:
         if each.problems:
             console.print(Text(f"\n{each.name} is not ready:", style="yellow"))
@@ -226,10 +265,43 @@ def providers(as_json: Json = False) -> None:
                 console.print(Text(f"  {problem}"))
 
 
-def _screen(console: Console, provider: str, *, as_json: bool, stay: bool) -> screen.Screen:
-    if console.is_terminal and console.is_interactive and not (as_json and console.file is sys.stdout):
-        return screen.Table(console, provider, stay=stay)
+scaffold.add(app)
+
+
+def _screen(
+    console: Console, provider: str, *, as_json: bool, stay: bool, controls: Controls | None = None
+) -> screen.Screen:
+    if _is_interactive(console) and not (as_json and console.file is sys.stdout):
+        return screen.Table(console, provider, stay=stay, controls=controls)
     return screen.Silent() if as_json else screen.Lines(console)
+
+
+def _is_interactive(console: Console) -> bool:
+    return console.is_terminal and console.is_interactive
+
+
+def _controls() -> Controls | None:
+    if os.name == "nt":
+        return None
+    from confkit.cli.console import Controls  # termios is POSIX's
+    from confkit.cli.keys import Keyboard
+
+    keyboard = Keyboard.of(sys.stdin)
+    return Controls(keyboard) if keyboard is not None else None
+
+
+def _callbacks(public_url: str | None, listen: str | None) -> listening.Callbacks | None:
+    if public_url is None:
+        if listen is not None:
+            raise typer.BadParameter("--listen is for a --public-url, where the provider reaches it")
+        return None
+    try:
+        host, port = listening.host_and_port(listen or _LISTEN)
+        return listening.Callbacks(host, port, public_url=public_url)
+    except ValueError as error:
+        raise typer.BadParameter(f"--listen takes {error}") from error
+    except OSError as error:
+        raise typer.BadParameter(f"cannot listen on {listen or _LISTEN}: {error.strerror or error}") from error
 
 
 def _settings(provider: str, given: Sequence[str]) -> dict[str, str]:
@@ -263,7 +335,7 @@ def _has_caller_id(provider: str, caller_id: str | None) -> bool:
     return bool(caller_id or os.environ.get(_variable(provider)))
 
 
-def _print_meeting(console: Console, provider: str, meeting: Meeting) -> None:
+def _print_meeting(console: Console, provider: str, meeting: Meeting, *, callbacks: int | None) -> None:
     console.print()
     console.print(tables.heading(provider, meeting))
     console.print()
@@ -271,7 +343,7 @@ def _print_meeting(console: Console, provider: str, meeting: Meeting) -> None:
     console.print()
     console.print(diagram.draw(meeting.trace.records, meeting.participants, provider), no_wrap=True, crop=True)
     console.print()
-    console.print(tables.summary(meeting))
+    console.print(tables.summary(meeting, callbacks=callbacks))
 
 
 def _print_end(console: Console, session: Session) -> None:

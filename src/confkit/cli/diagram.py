@@ -70,9 +70,7 @@ def _reply(record: StepRecord, names: dict[str, str]) -> Text:
     arrow = "◀" + "╌" * (_LEFT - 4 - len(label)) + label + "╌╌"
     rings = good and record.operation == "create_call"
     far = _out("rings", names.get(record.call or "", record.party or "")) if rings else _far("│")
-    return Text.assemble(
-        ("│", "dim"), (arrow, style), ("┤" if not rings else "├", style if not rings else "dim"), *far
-    )
+    return Text.assemble(("│", "dim"), (arrow, style), ("┤" if not rings else "├", style if not rings else "dim"), *far)
 
 
 def _answer(name: str) -> Text:

@@ -48,6 +48,25 @@ class Commands(typer.core.TyperGroup):
                     self.commands[command] = built
 
 
+def run_demo(plugin: str, *, parties: int, as_json: bool) -> int:
+    """Run the demo that a plugin brings.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ProviderNotFound: lists what is installed.
+        PluginError: it brings none, or cannot be loaded.
+    """
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(ModuleSpec)
+    register(manager, load_module(plugin), plugin)
+    status: int | None = manager.hook.confkit_demo(parties=parties, as_json=as_json)
+    if status is None:
+        raise PluginError(f"the plugin {plugin!r} brings no demo; confkit demo --provider bandwidth needs no account")
+    return status
+
+
 def _commands_of(plugin: str) -> dict[str, Any]:
     """The subcommands that a plugin module adds.
 
@@ -61,7 +80,5 @@ def _commands_of(plugin: str) -> dict[str, Any]:
     try:
         manager.hook.confkit_add_commands(app=app)
     except Exception as error:
-        raise PluginError(
-            f"the plugin {plugin!r} cannot add its commands: {type(error).__name__}: {error}"
-        ) from error
+        raise PluginError(f"the plugin {plugin!r} cannot add its commands: {type(error).__name__}: {error}") from error
     return dict(typer.main.get_group(app).commands)

@@ -11,6 +11,8 @@ from rich.text import Text
 from confkit.errors import ConfkitError, SettingsError
 from confkit.plugins import default_capabilities, installed, open_provider
 
+_RATES = "rates"
+
 
 @frozen(kw_only=True)
 class Listed:
@@ -60,20 +62,32 @@ def _look_at(name: str, distribution: str) -> Listed:
 
 
 def matrix(found: list[Listed]) -> Table:
-    """A column for each provider, a row for each capability."""
+    """A column for each provider, a row for each capability but the rate limits."""
     table = Table(
-        Column(no_wrap=True, style="dim"),
-        *(Column(Text(each.name, style="bold"), max_width=40) for each in found),
+        Column(max_width=18, style="dim"),
+        *(Column(Text(each.name, style="bold"), max_width=40, overflow="fold") for each in found),
         box=None,
         padding=(0, 2, 0, 0),
     )
     table.add_row("distribution", *(Text(each.distribution, style="dim") for each in found))
     table.add_row("ready", *(_ready(each) for each in found))
     table.add_section()
-    labels = dict.fromkeys(label for each in found for label in each.capabilities or ())
+    labels = dict.fromkeys(label for each in found for label in each.capabilities or () if label != _RATES)
     for label in labels:
         table.add_row(label, *(_cell((each.capabilities or {}).get(label)) for each in found))
     return table
+
+
+def rates(found: list[Listed]) -> Table | None:
+    """The rate limits, a line for each; ``None`` where there are none."""
+    table = Table(
+        Column(no_wrap=True, style="bold"), Column(), Column(), box=None, padding=(0, 2, 0, 0), show_header=False
+    )
+    for each in found:
+        for number, rate in enumerate((each.capabilities or {}).get(_RATES, ())):
+            name, _, limit = rate.partition(": ")
+            table.add_row("" if number else each.name, name, limit.removesuffix(" (account)"))
+    return table if table.row_count else None
 
 
 def _ready(listed: Listed) -> Text:
@@ -86,8 +100,6 @@ def _cell(value: Any) -> Text:
             return Text("✓", style="green")
         case None | False | [] | "none":
             return Text("–", style="dim")
-        case list() if any(" " in item for item in value):
-            return Text("\n".join(item.removesuffix(" (account)") for item in value))
         case list():
             return Text(", ".join(value))
     return Text(str(value))

@@ -9,11 +9,12 @@ from confkit.models import Participant
 from confkit.policy import Mode
 
 
-def describe(provider: str, meeting: Meeting | None) -> dict[str, Any]:
+def describe(provider: str, meeting: Meeting | None, *, callbacks: int | None = None) -> dict[str, Any]:
     """The meeting as it stands; plain values, stable names.
 
     Args:
         meeting: ``None`` where there could not be one.
+        callbacks: how many have come; ``None`` where none were asked for.
     """
     mode = meeting.mode if meeting else None
     report: dict[str, Any] = {
@@ -27,6 +28,8 @@ def describe(provider: str, meeting: Meeting | None) -> dict[str, Any]:
     report["participants"] = [_person(person) for person in meeting.participants] if meeting else []
     report["steps"] = [record.as_dict() for record in meeting.trace.records] if meeting else []
     report["reads"] = dict(meeting.trace.reads) if meeting else {}
+    if callbacks is not None:
+        report["callbacks"] = callbacks
     return report
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,6 +12,15 @@ from rich.text import Text
 from confkit.cli import tables
 from confkit.meeting import Meeting, MeetingState
 from confkit.models import ParticipantState
+
+if TYPE_CHECKING:
+    from confkit.cli.console import Controls
+
+
+#: Lines of the live picture beside the people and the footer: the heading, the names of columns, three blank ones.
+_FRAME = 5
+#: Lines above it that stay in sight once people come and go: what was told last.
+_TOLD = 4
 
 
 class Screen(Protocol):
@@ -70,7 +79,8 @@ class Lines(_Stoppable):
         lines = []
         for person in meeting.participants:
             now = tables.word(person)
-            now += "".join(f", {name}" for name, on in (("muted", person.mute), ("held", person.hold)) if on)
+            if person.state is ParticipantState.JOINED:
+                now += "".join(f", {name}" for name, on in (("muted", person.mute), ("held", person.hold)) if on)
             if person.error:
                 now += f": {person.error}"
             if self._known.get(person.id, ParticipantState.WAITING.value) != now and not self._stopped:
@@ -90,12 +100,14 @@ class Table(Lines):
 
     Args:
         stay: whether the meeting is to go on once it is established.
+        controls: the keys that rule it then.
     """
 
-    def __init__(self, console: Console, provider: str, *, stay: bool) -> None:
+    def __init__(self, console: Console, provider: str, *, stay: bool, controls: Controls | None = None) -> None:
         super().__init__(console)
         self._provider = provider
         self._stay = stay
+        self._controls = controls
         self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
 
     def __enter__(self) -> Self:
@@ -115,17 +127,39 @@ class Table(Lines):
         self._live.stop()
 
     def _picture(self, meeting: Meeting) -> Group:
-        records = meeting.trace.records
-        room = self._console.height - len(meeting.participants) - 7
+        settled = meeting.state is MeetingState.ESTABLISHED
+        controls = self._controls if settled else None
+        footer = controls.footer(self._console.width) if controls is not None else [Text(self._hint(meeting), "dim")]
+        people, records = len(meeting.participants), meeting.trace.records
+        room = self._console.height - _FRAME - len(footer) - (_TOLD if settled else 0)
+        first, end = _window(people, room, around=controls.selected if controls is not None else 0)
         parts: list[RenderableType] = [
             tables.heading(self._provider, meeting),
             Text(),
-            tables.roster(meeting, moving=True),
+            tables.roster(
+                meeting,
+                moving=True,
+                selected=controls.selected if controls is not None else None,
+                shown=slice(first, end),
+            ),
         ]
-        settled = meeting.state is MeetingState.ESTABLISHED
-        if records and room > 0 and not settled:
-            parts += [Text(), tables.steps(records, last=room, moving=True)]
-        hint = "Ctrl-C ends the meeting" if self._stay and settled else "Ctrl-C hangs up"
+        if end - first < people:
+            parts.append(Text(f" {first + 1} to {end} of {people}", style="dim"))
+        elif records and room > people + 2 and meeting.state is MeetingState.CONNECTING:
+            parts += [Text(), tables.steps(records, last=room - people - 2, moving=True)]
+        return Group(Text(), *parts, Text(), *footer)
+
+    def _hint(self, meeting: Meeting) -> str:
         if meeting.state is MeetingState.ENDED:
-            hint = ""
-        return Group(Text(), *parts, Text(), Text(hint, style="dim"))
+            return ""
+        settled = meeting.state is MeetingState.ESTABLISHED
+        return "Ctrl-C ends the meeting" if self._stay and settled else "Ctrl-C hangs up"
+
+
+def _window(people: int, room: int, *, around: int) -> tuple[int, int]:
+    """The rows of the roster for which there is room, with one in the middle; a row tells what is left out."""
+    if people <= room:
+        return 0, people
+    size = max(room - 1, 1)
+    first = min(max(around - size // 2, 0), people - size)
+    return first, first + size

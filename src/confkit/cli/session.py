@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from attrs import field, frozen
 
 from confkit.addresses import masked
+from confkit.capabilities import EventSource
 from confkit.cli import failures, tables
 from confkit.cli.report import describe
 from confkit.cli.screen import Screen
 from confkit.client import AsyncClient
-from confkit.errors import MeetingError
+from confkit.errors import MeetingError, SettingsError
 from confkit.events import (
     CallAnswered,
     CallEnded,
@@ -33,12 +34,16 @@ from confkit.events import (
     Unknown,
     call_of,
 )
-from confkit.meeting import Meeting, Missed
+from confkit.meeting import Meeting
 from confkit.models import Party
+from confkit.watching import Missed
+
+if TYPE_CHECKING:
+    from confkit.cli.console import Controls
+    from confkit.cli.listening import Callbacks
 
 #: The time between two pictures of what moves, in seconds.
 TICK = 0.1
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Told by the participants' states.
 _PEOPLE = (CallRinging, CallAnswered, CallEnded, MemberJoined, MemberLeft, MemberUpdated)
 
@@ -51,6 +56,7 @@ class Wanted:
     parties: tuple[str | Party, ...]
     caller_id: str | None = None
     quorum: int = 2
+    growable: bool = False
     answer_timeout: timedelta = timedelta(seconds=30)
     settings: Mapping[str, Any] = field(factory=dict, repr=False)
 
@@ -61,6 +67,8 @@ class Session:
     Args:
         established: called once everyone has joined or has an outcome, while the meeting is up.
         stay: stay in the meeting until a signal comes or everyone has left.
+        controls: rule it by keys while it stays.
+        callbacks: where the provider reports what happens; without it, it is asked.
 
     Attributes:
         meeting: ``None`` until the provider has been opened.
@@ -75,13 +83,18 @@ class Session:
         screen: Screen,
         *,
         stay: bool = False,
+        controls: Controls | None = None,
+        callbacks: Callbacks | None = None,
         established: Callable[[Meeting], None] = lambda _: None,
     ) -> None:
         self._wanted = wanted
         self._screen = screen
         self._stay = stay
+        self._controls = controls
+        self._callbacks = callbacks
         self._on_established = established
         self._scope: anyio.CancelScope | None = None
+        self._leaving = anyio.Event()
         self.meeting: Meeting | None = None
         self.established = False
         self.report: dict[str, Any] = {}
@@ -95,7 +108,7 @@ class Session:
         except Exception as error:
             self.failure = failures.the_one(error)
         if not self.established:
-            self.report = describe(self._wanted.provider, self.meeting)
+            self.report = self._describe()
         if self.failure is not None:
             self.report["error"] = failures.as_dict(self.failure)
         elif self.interrupted is not None and not self.established:
@@ -105,19 +118,30 @@ class Session:
         """What was undone in the end, in a few words."""
         return tables.undone(self.meeting.trace.records if self.meeting else ())
 
+    @property
+    def callbacks(self) -> int | None:
+        """How many callbacks have come; ``None`` where none were asked for."""
+        return self._callbacks.taken if self._callbacks is not None else None
+
     async def _run(self) -> None:
         wanted = self._wanted
-        client = AsyncClient(wanted.provider, caller_id=wanted.caller_id, **wanted.settings)
+        public_url = self._callbacks.public_url if self._callbacks is not None else None
+        client = AsyncClient(wanted.provider, caller_id=wanted.caller_id, public_url=public_url, **wanted.settings)
         with _signals() as signals:
-            async with client:
+            async with self._receiving(client), client:
                 self.meeting = meeting = client.connect(
-                    *wanted.parties, quorum=wanted.quorum, answer_timeout=wanted.answer_timeout
+                    *wanted.parties,
+                    quorum=wanted.quorum,
+                    answer_timeout=wanted.answer_timeout,
+                    growable=wanted.growable,
                 )
-                with self._screen:
+                with self._screen, self._controls.keyboard if self._controls is not None else nullcontext():
                     async with anyio.create_task_group() as tasks:
                         tasks.start_soon(self._heed, signals)
                         tasks.start_soon(self._show, meeting)
                         tasks.start_soon(self._tell, meeting)
+                        if self._controls is not None:
+                            tasks.start_soon(self._obey, self._controls, meeting)
                         try:
                             await self._meet(meeting)
                         finally:
@@ -130,13 +154,39 @@ class Session:
                 self._scope.cancel()
             async with meeting:
                 self.established = True
-                self.report = describe(self._wanted.provider, meeting)
+                self.report = self._describe()
                 self._screen.show(meeting)
                 self._on_established(meeting)
                 if self._stay:
-                    await meeting.wait_until_ended()
+                    await self._remain(meeting)
         if self.interrupted is not None and meeting.left_behind:
             raise MeetingError("interrupted", participants=meeting.participants, left_behind=meeting.left_behind)
+
+    async def _remain(self, meeting: Meeting) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._until_left, tasks.cancel_scope)
+            await meeting.wait_until_ended()
+            tasks.cancel_scope.cancel()
+
+    async def _until_left(self, scope: anyio.CancelScope) -> None:
+        await self._leaving.wait()
+        self._screen.say("hanging up ...")
+        scope.cancel()
+
+    async def _obey(self, controls: Controls, meeting: Meeting) -> None:
+        await controls.run(meeting, redraw=lambda: self._screen.show(meeting), say=self._screen.say)
+        self._leaving.set()
+
+    def _receiving(self, client: AsyncClient) -> AbstractAsyncContextManager[None]:
+        """The receiver, open for longer than the client: the last calls are reported when they have ended."""
+        if self._callbacks is None:
+            return nullcontext()
+        if EventSource.WEBHOOK not in client.capabilities.events:
+            raise SettingsError(self._wanted.provider, ["it sends no webhooks: leave --public-url out"])
+        return self._callbacks.serving(client.webhooks)
+
+    def _describe(self) -> dict[str, Any]:
+        return describe(self._wanted.provider, self.meeting, callbacks=self.callbacks)
 
     async def _heed(self, signals: AsyncIterator[signal.Signals]) -> None:
         """The first signal ends the meeting. More of them change nothing: leaving at once would leave calls up."""
@@ -188,7 +238,10 @@ def said(event: Event, meeting: Meeting) -> str:
 def _signals() -> AbstractContextManager[AsyncIterator[signal.Signals]]:
     if os.name == "nt":  # there Ctrl-C cancels the main task, which ends the meeting as well
         return nullcontext(_never())
-    return anyio.open_signal_receiver(*_SIGNALS)
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        ending.append(signal.SIGHUP)  # the terminal was closed: nobody could hang up any more
+    return anyio.open_signal_receiver(*ending)
 
 
 async def _never() -> AsyncIterator[signal.Signals]:

@@ -16,6 +16,8 @@ from confkit.models import Outcome, Participant, ParticipantState
 from confkit.policy import Mode
 from confkit.trace import StepOutcome, StepRecord
 
+#: Dim by a span: the style of a text that joins others would be theirs too.
+SEPARATOR = Text.assemble((" · ", "dim"))
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _STATES = {
     ParticipantState.WAITING: ("·", "dim"),
@@ -40,6 +42,7 @@ _UNDOING = {
     "end_conference": ("conference ended", "conferences ended"),
     "end_bridge": ("bridge ended", "bridges ended"),
 }
+_EVERYBODY = slice(None)
 _GOOD = (StepOutcome.DONE, StepOutcome.ADOPTED)
 
 
@@ -56,21 +59,26 @@ def heading(provider: str, meeting: Meeting) -> Text:
         parts.append(Text(f"{meeting.mode.value} {short(room.id)}" if room and room.id else meeting.mode.value))
     style = {MeetingState.ESTABLISHED: "green", MeetingState.ENDED: "dim"}.get(meeting.state, "yellow")
     parts.append(Text(meeting.state.value, style=style))
-    return Text(" · ", style="dim").join(parts)
+    return SEPARATOR.join(parts)
 
 
-def roster(meeting: Meeting, *, moving: bool = False) -> Table:
+def roster(meeting: Meeting, *, moving: bool = False, selected: int | None = None, shown: slice = _EVERYBODY) -> Table:
     """A row for every party.
 
     Args:
         moving: spin while a phone rings.
+        selected: the place, from 0, of the party that keys are about: everyone has a number then, to be chosen by,
+            and how long the phone rang makes room for it.
+        shown: of whom there is room.
     """
     people, zero = meeting.participants, beginning(meeting)
     named = any(person.party.name for person in people)
-    instants = ["dialled", "answered", "joined"]
+    chosen = selected is not None
+    instants = ["joined"] if chosen else ["dialled", "answered", "joined"]
     if any(person.ended_at for person in people):
         instants.append("ended")
     table = Table(
+        *([Column(min_width=4, no_wrap=True)] if chosen else []),
         *(["name"] if named else []),
         Column("party", max_width=34, no_wrap=True),
         Column("state", min_width=10),
@@ -80,14 +88,20 @@ def roster(meeting: Meeting, *, moving: bool = False) -> Table:
         padding=(0, 1),
         header_style="dim",
     )
-    for person in people:
-        times = (person.dialled_at, person.answered_at, person.joined_at, person.ended_at)[: len(instants)]
+    for place, person in list(enumerate(people))[shown]:
+        times = {
+            "dialled": person.dialled_at,
+            "answered": person.answered_at,
+            "joined": person.joined_at,
+            "ended": person.ended_at,
+        }
         table.add_row(
+            *([_number(place, place == selected)] if chosen else []),
             *([Text(person.party.name or "", style="bold", overflow="ellipsis")] if named else []),
             Text(masked(person.party.address), overflow="ellipsis"),
             _state(person, moving),
             _outcome(person),
-            *(Text(_since(zero, at), style="dim" if at is None else "") for at in times),
+            *(Text(_since(zero, times[name]), style="dim" if times[name] is None else "") for name in instants),
         )
     return table
 
@@ -135,19 +149,25 @@ def result_of(record: StepRecord) -> str:
     return " ".join(part for part in (short(ids.get(record.operation)), found) if part) + again
 
 
-def summary(meeting: Meeting) -> Text:
-    """How far it came, in one line."""
+def summary(meeting: Meeting, *, callbacks: int | None = None) -> Text:
+    """How far it came, and by how many requests, in two lines.
+
+    Args:
+        callbacks: how many have come; ``None`` where none were asked for.
+    """
     people = meeting.participants
     inside = sum(person.state is ParticipantState.JOINED for person in people)
     zero, last = beginning(meeting), max((p.joined_at for p in people if p.joined_at), default=None)
     what = meeting.mode.value if meeting.mode else "meeting"
     took = f" in {_since(zero, last)}" if last else ""
-    polls = sum(meeting.trace.reads.values())
-    requests = f"{len(meeting.trace.records)} steps" + (f", {polls} polls" if polls else "")
+    looks = sum(meeting.trace.reads.values())
+    counts = {"steps": len(meeting.trace.records), "looks": looks if looks or callbacks is not None else None}
+    counts["callbacks"] = callbacks
+    requests = ", ".join(f"{count} {what}" for what, count in counts.items() if count is not None)
     return Text.assemble(
         ("✓ ", "green"),
         (f"{what} established", "bold"),
-        f": {inside} of {len(people)} joined{took}  ",
+        f": {inside} of {len(people)} joined{took}\n  ",
         (requests, "dim"),
     )
 
@@ -181,8 +201,13 @@ def _state(person: Participant, moving: bool) -> Text:
         symbol = _frame()
     elif person.state is ParticipantState.ENDED and person.outcome not in _FINE:
         symbol, style = "✗", "red"
+    inside = person.state is ParticipantState.JOINED
     flags = [name for name, on in (("muted", person.mute), ("held", person.hold)) if on]
-    return Text.assemble((f"{symbol} ", style), (" ".join([person.state.value, *flags]), style))
+    return Text.assemble((f"{symbol} ", style), (" ".join(flags) if inside and flags else person.state.value, style))
+
+
+def _number(place: int, selected: bool) -> Text:
+    return Text(f"▸{place + 1:>3}" if selected else f"{place + 1:>4}", style="bold cyan" if selected else "dim")
 
 
 def _outcome(person: Participant) -> Text:
