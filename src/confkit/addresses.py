@@ -10,6 +10,7 @@ import re
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SEPARATORS = re.compile(r"[\s().\-/]")
+_NUMBER = re.compile(r"\d{7,}")
 # user part: the unreserved, escaped and user-unreserved characters of RFC 3261 section 25.1; the host is a
 # name, an IPv4 address or an IPv6 reference; port, parameters and headers may follow.
 _SIP = re.compile(
@@ -75,7 +76,11 @@ def masked(address: str) -> str:
     """The address as it may stand in a log: ``+1919•••0101``, ``sip:a•••@example.com``."""
     if "@" in address:
         user, _, host = address.rpartition("@")
-        scheme, colon, name = user.partition(":") if ":" in user else ("", "", user)
+        scheme, colon, name = user.partition(":")
+        if scheme.lower() not in ("sip", "sips"):
+            scheme, colon, name = "", "", user
+        # A number may stand in the host or in a parameter too: sip:ann@example.com;phone=...
+        host = _NUMBER.sub(lambda number: f"{number[0][:2]}•••{number[0][-2:]}", host)
         return f"{scheme}{colon}{name[:1]}•••@{host}"
     if len(address) < 8:
         return address[:2] + "•••" if address else ""

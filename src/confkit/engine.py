@@ -41,6 +41,8 @@ MEMBERS_EVERY = 5
 #: while somebody is on the way in, and while nobody is, in seconds.
 SAFETY_POLL = 10.0
 STEADY_SAFETY_POLL = 30.0
+#: How many meetings are looked at for safety at a time: thousands at once would keep everybody from what is urgent.
+HEALERS = 8
 #: How many calls may wait for the application to take them.
 CALLERS = 100
 #: How long a client that closes waits for legs that their meetings have given up on, in seconds.
@@ -107,6 +109,7 @@ class Engine:
         self._wound_up = anyio.Event()
         self._ring, self.callers = anyio.create_memory_object_stream[IncomingCall](CALLERS)
         self._callback_url = callback_url
+        self._healing = anyio.Semaphore(HEALERS)
         #: What the meeting has been told and an observer, which failed, has not.
         self._unobserved: set[tuple[str, str]] = set()
         self._hook = manager.hook
@@ -314,9 +317,10 @@ class Engine:
                 while meeting.roster.settled is settled and meeting.id in self.meetings:
                     await meeting.changed()
                 continue
+            async with self._healing:
+                if meeting.id in self.meetings and meeting.roster.calls:
+                    await self._look(meeting, members=settled)
             looked = anyio.current_time()
-            if meeting.roster.calls:
-                await self._look(meeting, members=settled)
 
     async def _look(self, meeting: Meeting, *, members: bool) -> None:
         """Ask the provider once for all legs where it can tell them at once."""

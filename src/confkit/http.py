@@ -28,6 +28,7 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies
 
 import anyio
+import anyio.lowlevel
 from attrs import field, frozen
 
 from confkit.addresses import masked
@@ -138,9 +139,11 @@ def id_from_location(location: str) -> str:
 
 def without_credentials(url: str) -> str:
     """The URL as it may be shown: without user info, query and fragment."""
+    scheme, mark, rest = url.partition("://")
     try:
-        parts = urlsplit(url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        # A credential that nobody has percent-encoded may hold a slash or a question mark, so all before the last @ goes.
+        parts = urlsplit(scheme + mark + rest.rpartition("@")[2])
+        return f"{parts.scheme}://{parts.netloc}{parts.path}"
     except ValueError:
         return "an unreadable URL"
 
@@ -324,6 +327,8 @@ class Http:
         url = "/".join((self.base_url, *(_segment(part, exchange) for part in path)))
         client = self._open(exchange)
         progress = _Progress()
+        import httpx
+
         try:
             request = client.build_request(
                 method,
@@ -334,9 +339,10 @@ class Http:
                 timeout=_phases(timeout),
                 extensions={"trace": progress},
             )
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, httpx.InvalidURL) as error:
             raise exchange.unsendable(error) from error
         request.stream = _whole()(request.content)
+        await anyio.lowlevel.checkpoint_if_cancelled()  # whoever was cancelled before sending has sent nothing
         head: httpx.Response | None = None
         content, complete, failure = b"", False, None
         try:
@@ -346,14 +352,14 @@ class Http:
         except Exception as error:  # any: transports let exceptions out that httpx has no word for
             failure = error
         finally:
-            if head is not None:
+            if head is not None and not head.is_closed:  # it is, when it was read to its end
                 with anyio.move_on_after(1, shield=True):
                     await head.aclose()
         if head is None:
             assert failure is not None
             raise exchange.unanswered(failure, progress) from failure
         # From here on the status is known, and it decides, even if the body was lost.
-        headers = {name.lower(): value for name, value in head.headers.items()}
+        headers = _names_in_lower_case(head.headers.raw)
         if not head.is_success:
             raise exchange.refused(head.status_code, headers, content if complete else b"")
         return Reply(
@@ -446,7 +452,7 @@ class _Exchange:
 
     def unsendable(self, error: Exception) -> ProviderError:
         """The request cannot be put into bytes."""
-        return self._error(InvalidRequest, f"it cannot be written as JSON: {self.http.safe(str(error))}")
+        return self._error(InvalidRequest, f"it cannot be written as a request: {self.http.safe(str(error))}")
 
     def refused(self, status: int, headers: Mapping[str, str], content: bytes) -> ProviderError:
         """A status other than 2xx came."""
@@ -611,6 +617,15 @@ async def _content(response: httpx.Response) -> tuple[bytes, bool]:
     return bytes(content), complete
 
 
+def _names_in_lower_case(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Header fields; those that come more than once are joined (RFC 9110 section 5.3)."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
 def _segment(part: str, exchange: _Exchange) -> str:
     # An empty or dotted segment would address another resource: everybody in the room instead of one member.
     if not part or part in (".", ".."):
@@ -619,7 +634,10 @@ def _segment(part: str, exchange: _Exchange) -> str:
             provider=exchange.http.provider,
             operation=exchange.operation,
         )
-    return quote(part, safe="")
+    try:
+        return quote(part, safe="")
+    except UnicodeEncodeError as error:  # JSON can bring half a surrogate pair
+        raise exchange.unsendable(error) from error
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -14,15 +14,11 @@ from typing import Any
 
 
 def logger() -> Any:
-    """The bound logger that all of confkit writes to.
-
-    Bound at once: structlog's lazy one looks its configuration up again for every event, those that nobody wants
-    included.
-    """
+    """The bound logger that all of confkit writes to."""
     import structlog
 
     if structlog.is_configured():
-        return structlog.get_logger("confkit").bind()
+        return structlog.get_logger("confkit")
     import logging
 
     standard = logging.getLogger("confkit")
@@ -31,7 +27,7 @@ def logger() -> Any:
         processors=[structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)],
         # Filtering before anything is built is what makes an event that nobody wants cost next to nothing.
         wrapper_class=structlog.make_filtering_bound_logger(standard.getEffectiveLevel()),
-    ).bind()
+    ).bind()  # what is not bound yet binds again for every event, those that nobody wants included
 
 
 def enabled(log: Any, level: int) -> bool:

@@ -109,8 +109,9 @@ class Operations:
             provider_options=provider_options or {},
         )
         dialled: Dialled = await self._do("create_call", spec, into, limit=spec.caller_id)
-        conference_id = dialled.conference.id if dialled.conference else None
-        return evolve(dialled.call, conference_id=dialled.call.conference_id or conference_id)
+        if dialled.conference is None or dialled.call.conference_id is not None:
+            return dialled.call
+        return evolve(dialled.call, conference_id=dialled.conference.id)
 
     async def until_answered(self, call: Call, *, timeout: timedelta = timedelta(seconds=60)) -> Call:
         """Wait until a call is answered, looking at it from time to time.

@@ -421,6 +421,8 @@ class _Leg:
                 self.call = brief.incoming
                 raise _Over(Outcome.FAILED, Failure.of(error)) from None
             self.lost = f"the call to {brief.party.label} may have been made: {error}"
+            if isinstance(self.into, Conference) and self.into.id is None:
+                self.lost += ", and a conference may have been created with it"
             raise _Over(Outcome.FAILED, Failure.of(error), up=False) from None
         except ProviderError as error:
             raise _Over(Outcome.FAILED, Failure.of(error), up=False) from None

@@ -70,8 +70,9 @@ def _problems_with(attribute: Attribute[Any], given: Any, variable: str) -> list
         value = attribute.converter(given) if attribute.converter else given  # type: ignore[operator]
         if attribute.validator and not isinstance(attribute.default, Factory):  # type: ignore[arg-type]
             attribute.validator(None, attribute, value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         show = attribute.repr if callable(attribute.repr) else repr
-        shown = "" if attribute.repr is False else f" ({show(given)}: {error})"
+        reason = error.args[0] if error.args else error  # attrs' validators add the field and the value to theirs
+        shown = "" if attribute.repr is False else f" ({show(given)}: {reason})"
         return [f"{attribute.name} is malformed{shown}: check {attribute.name}= or {variable}"]
     return []

@@ -122,9 +122,16 @@ class Receiver:
             genuine, flow = self._verified(request)
             if len(request.body) > LARGEST_BODY:
                 raise _too_large()
-            if (engine := self._engine()) is None:
-                return WebhookReply(status=503)
-            received = await _parsed(engine, genuine)
+        except WebhookRejected as rejected:
+            return _refused(rejected)
+        return await self._take(genuine, flow)
+
+    async def _take(self, request: WebhookRequest, flow: str) -> WebhookReply:
+        """Parse a verified request and hand its events on."""
+        if (engine := self._engine()) is None:
+            return WebhookReply(status=503)
+        try:
+            received = await _parsed(engine, request)
         except WebhookRejected as rejected:
             return _refused(rejected)
         if flow != INCOMING and flow.partition("/")[0] not in engine.meetings:
@@ -142,15 +149,14 @@ class Receiver:
         if scope["type"] != "http":
             raise RuntimeError("confkit's receiver speaks HTTP; mount it in an application that does the rest")
         try:
-            request = _request(scope)
-            self._verified(request)  # before the body is read: a stranger's is not
+            genuine, flow = self._verified(_request(scope))  # before the body is read: a stranger's is not
             body = await _body(receive)
         except WebhookRejected as rejected:
             reply = _refused(rejected)
         else:
             if body is None:
                 return
-            reply = await self.receive(evolve(request, body=body))
+            reply = await self._take(evolve(genuine, body=body), flow)
         headers = {"content-length": str(len(reply.body)), **reply.headers}
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": raw})
@@ -244,6 +250,7 @@ def _problems_with(public_url: str, user: str | None, password: str | None) -> l
     try:
         parts = urlsplit(public_url)
         callable_ = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        callable_ = callable_ and public_url.isprintable() and " " not in public_url
     except ValueError:
         callable_ = False
     if not callable_:
@@ -254,4 +261,6 @@ def _problems_with(public_url: str, user: str | None, password: str | None) -> l
         problems.append("webhook_user and webhook_password go together")
     if user is not None and (not user or ":" in user):
         problems.append("webhook_user is not empty and has no colon (RFC 7617)")
+    if not (user or "").isprintable() or not (password or "").isprintable():
+        problems.append("webhook_user and webhook_password have no control characters (RFC 7617)")
     return problems

@@ -47,7 +47,7 @@ class _Reader(importlib.machinery.SourceFileLoader):
         super().__init__(mutation.module, str(mutation.source))
         self._mutation = mutation
 
-    def get_code(self, fullname: str) -> object:  # type: ignore[override]
+    def get_code(self, _name: str) -> object:  # type: ignore[override]
         return compile(self._mutation.mutated(), self.path, "exec", dont_inherit=True)
 
 

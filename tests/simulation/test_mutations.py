@@ -34,7 +34,7 @@ MUTATIONS = {
     "forget a call whose request was lost": (
         "confkit.sequence",
         'self.lost = f"the call to {brief.party.label} may have been made: {error}"',
-        "self.lost = None",
+        'self.lost = ""',
         "nothing is left behind",
     ),
     "let a cancellation interrupt the undoing": (
@@ -77,11 +77,10 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_guarantee_that_is_taken_out_is_missed(name: str, record_property: pytest.RecordProperty) -> None:
+def test_a_guarantee_that_is_taken_out_is_missed(name: str) -> None:
     module, old, new, invariant = MUTATIONS[name]
     run = subprocess.run(
         [sys.executable, str(MUTANT), module, old, new, str(SEEDS)], capture_output=True, text=True, check=False
     )
-    record_property("caught by", run.stdout.strip())
     assert run.returncode == 1, f"not noticed within {SEEDS} seeds: {run.stdout}{run.stderr}"
     assert invariant in run.stdout, run.stdout + run.stderr

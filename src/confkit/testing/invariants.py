@@ -79,6 +79,8 @@ def _nothing_left(story: Story) -> Iterator[Violation]:
     exchange = story.provider.exchange
     told = [sentence for meeting in story.meetings for sentence in meeting.left_behind]
     names = {person.address: person.name for gathering in story.scenario.gatherings for person in gathering.everybody}
+    if story.crashes and any(sentence.startswith("whatever") for sentence in told):
+        return  # it crashed so often that the undoing was not done in time, and all of it is named
     rooms = [sentence for sentence in told if "conference" in sentence or "bridge" in sentence]
     for id_ in story.up:
         if (call := exchange.calls.get(id_)) is not None:
@@ -90,7 +92,7 @@ def _nothing_left(story: Story) -> Iterator[Violation]:
         elif not any(id_ in sentence or "may have been created" in sentence for sentence in rooms):
             kind = "conference" if id_ in exchange.conferences else "bridge"
             yield Violation("nothing is left behind", f"the {kind} {id_} is open, and nobody says so")
-    if told and not story.scenario.mishaps and not story.scenario.strict:
+    if told and not story.crashes and not story.scenario.mishaps and not story.scenario.strict:
         yield Violation("nothing is left behind", f"nothing went wrong, and still: {told}")
 
 
@@ -137,7 +139,7 @@ def _pace_kept(story: Story) -> Iterator[Violation]:
 def _nobody_late(story: Story) -> Iterator[Violation]:
     """Nobody is rung any more when the application wants the meeting over."""
     troubled = {mishap.operation for mishap in story.scenario.mishaps}
-    if story.scenario.strict or troubled - {"hang_up", "play", "update_member", "fetch", "list_calls"}:
+    if story.crashes or story.scenario.strict or troubled - {"hang_up", "play", "update_member", "fetch", "list_calls"}:
         return  # what is being found out about a lost request goes on
     slack = timedelta(seconds=0.5 + 2 * story.scenario.latency)
     for attendance in story.attendances:
@@ -227,7 +229,7 @@ def _outcome_true(story: Story, meeting: Meeting, outcome: Outcome | None, perso
 def _came_about(story: Story) -> Iterator[Violation]:
     """Where nothing goes wrong, the meeting is established; where too few can come, it is not."""
     scenario = story.scenario
-    clean = not scenario.mishaps and not scenario.strict and not scenario.post.lost
+    clean = not story.crashes and not scenario.mishaps and not scenario.strict and not scenario.post.lost
     for attendance in story.attendances:
         gathering = attendance.gathering
         if attendance.meeting is None or scenario.client_cancelled or gathering.cancellation:
@@ -238,7 +240,7 @@ def _came_about(story: Story) -> Iterator[Violation]:
         enough = clean and _untroubled(gathering, scenario) and _steady(gathering) >= quorum
         if enough and not attendance.established:
             yield Violation("it comes about", f"nothing went wrong, and still: {attendance.raised!r}")
-        for person in _missing(attendance) if enough else ():
+        for person in _missing(attendance) if enough and not _alone(gathering) else ():
             yield Violation("it comes about", f"nothing went wrong, and still {person.name} did not join")
         added = sum(deed.what in ("add", "again") for deed in gathering.deeds)
         if attendance.established and _able(gathering) + added < quorum:
@@ -254,9 +256,13 @@ def _untroubled(gathering: Gathering, scenario: Scenario) -> bool:
 def _steady(gathering: Gathering) -> int:
     margin = 1.0
     return sum(
-        person.reaction == "answers" and person.after < gathering.answer_timeout - margin
-        for person in gathering.people
+        person.reaction == "answers" and person.after < gathering.answer_timeout - margin for person in gathering.people
     )
+
+
+def _alone(gathering: Gathering) -> bool:
+    """On a bridge that only one comes to, that one is held ready for a second, and joins nobody."""
+    return len(gathering.people) <= 2 and _steady(gathering) < 2
 
 
 def _missing(attendance: Attendance) -> Iterator[Person]:

@@ -1,7 +1,7 @@
 """A runtime that crashes, forgets everything in memory, and plays its flows again from what it has written down.
 
-It holds the sequence to what an engine that survives crashes needs: a flow that runs again comes to the same operations,
-in the same order, with the same keys; and a step that was under way, and runs again, dials nobody twice.
+It holds the sequence to what an engine that survives crashes needs: a flow that runs again comes to the same
+operations, in the same order, with the same keys; and a step that was under way, and runs again, dials nobody twice.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _OPERATIONS = (
     "update_member",
     "play",
 )
-_FAULTS = ("refuse", "drop-reply", "drop-reply", "lost", "late", "error-500", "rate-limit", "slow")
+_FAULTS = ("refuse", "drop-reply", "drop-reply", "lost", "late", "late", "error-500", "rate-limit", "slow")
 _SIZES = (1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6, 8, 12, 16, 20)
 
 

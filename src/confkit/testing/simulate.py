@@ -2,6 +2,7 @@
 
     python -m confkit.testing.simulate --seeds 10000
     python -m confkit.testing.simulate --seed 4711 -v
+    python -m confkit.testing.simulate --seeds 1000 --crash-every 1
 
 A violation is printed with its seed, the scenario, the simplest scenario that still shows it, and the trace of that.
 """
@@ -17,18 +18,18 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 
 from attrs import frozen
 
 from confkit.flows import InProcessRuntime, RuntimeFactory
 from confkit.testing.invariants import Violation, summary, violations
+from confkit.testing.replay import Chronicle, crashing
 from confkit.testing.scenario import Scenario, draw, simpler
 from confkit.testing.simulation import Story, play
 
 #: How many scenarios are tried at most to make one simpler.
 SHRINKING = 600
-
-Play = Callable[[Scenario], Story]
 
 
 @frozen(kw_only=True)
@@ -63,6 +64,22 @@ def judge(seed: int) -> Verdict:
     """Play the scenario of a seed and count what happened."""
     story, found = check(draw(seed))
     return Verdict(seed=seed, found=tuple(found), counts=_counts(story))
+
+
+def judge_crashing(seed: int, *, every: int) -> Verdict:
+    """``judge``, on a runtime that crashes after every so many operations and replays its flows."""
+    chronicle = Chronicle()
+    story, found = check(draw(seed), runtime=crashing(every=every, seed=seed, chronicle=chronicle))
+    found += [Violation("a flow that runs again does the same", each) for each in chronicle.divergences]
+    counts = _counts(story)
+    counts.update(
+        crashes=chronicle.crashes,
+        operations=chronicle.operations,
+        replayed=chronicle.replayed,
+        again=chronicle.again,
+        diverged=len(chronicle.divergences),
+    )
+    return Verdict(seed=seed, found=tuple(found), counts=counts)
 
 
 def shrink(scenario: Scenario, invariant: str, *, limit: int = SHRINKING) -> Scenario:
@@ -144,7 +161,7 @@ def _counts(story: Story | None) -> Counter[str]:
     )
 
 
-def search(seeds: Sequence[int], jobs: int) -> Generator[Verdict, None, None]:
+def search(seeds: Sequence[int], jobs: int, judge: Callable[[int], Verdict] = judge) -> Generator[Verdict, None, None]:
     """Judge all seeds, in so many processes."""
     if jobs <= 1:
         yield from map(judge, seeds)
@@ -160,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--start", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="in how many processes")
     parser.add_argument("--seed", type=int, help="play this one only")
+    parser.add_argument("--crash-every", type=int, metavar="N", help="crash after every N operations, and replay")
     parser.add_argument("--stop-after", type=int, default=10, help="how many violating seeds are enough")
     parser.add_argument("--no-shrink", action="store_true", help="do not look for simpler scenarios")
     parser.add_argument("-v", "--verbose", action="store_true", help="tell the run step by step")
@@ -169,7 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     totals: Counter[str] = Counter()
     bad: list[Verdict] = []
-    with contextlib.closing(search(range(options.start, options.start + options.seeds), options.jobs)) as verdicts:
+    judges = partial(judge_crashing, every=options.crash_every) if options.crash_every else judge
+    seeds = range(options.start, options.start + options.seeds)
+    with contextlib.closing(search(seeds, options.jobs, judges)) as verdicts:
         for verdict in verdicts:
             totals += verdict.counts
             if verdict.found:
@@ -183,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "; ".join(f"{value} {name}" for name, value in totals.items() if name != "runs"),
         sep="\n",
     )
-    for verdict in bad[:1] if not options.no_shrink else []:
+    for verdict in bad[:1] if not (options.no_shrink or options.crash_every) else []:
         print(report(verdict.seed))
     return 1 if bad else 0
 

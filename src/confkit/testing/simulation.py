@@ -97,6 +97,7 @@ class Story:
         up: what was still up at the exchange when the client had closed, and after the aftermath.
         tasks: how many tasks were left over.
         ended: whether it did end.
+        crashes: whether the flows ran on something that crashes, so that steps were cut off.
     """
 
     scenario: Scenario
@@ -106,6 +107,7 @@ class Story:
     closed_at: float = 0.0
     tasks: int = 0
     ended: bool = False
+    crashes: bool = False
 
     @property
     def meetings(self) -> list[Meeting]:
@@ -199,6 +201,7 @@ async def _play(scenario: Scenario, runtime: RuntimeFactory) -> Story:
     )
     _set_up(client.provider, scenario)
     story = Story(scenario, client.provider, [Attendance(each) for each in scenario.gatherings])
+    story.crashes = runtime is not InProcessRuntime
     before = trio.lowlevel.current_statistics().tasks_living
     with anyio.move_on_after(LIFETIME) as lifetime:
         with anyio.CancelScope() as everything:

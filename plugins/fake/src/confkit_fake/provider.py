@@ -515,6 +515,8 @@ class FakeProvider(ProviderSpec):
             return tuple(translate.call(call) for call in calls if call.bridge_id == into.id)
         if into.id is not None and into.id not in self.exchange.conferences:
             raise ExchangeError(ErrorCode.CONFERENCE_NOT_FOUND, into.id)
+        if into.id is not None and self._capabilities.materialise is Materialise.EXPLICIT:
+            return tuple(translate.call(call) for call in self.exchange.calls_for(into.id))
         return tuple(
             translate.call(call)
             for call in calls

@@ -93,6 +93,7 @@ class Timeline:
         self._now = 0.0
         self._timers: list[tuple[float, int, Timer]] = []  # by when they are due, and by when they were set
         self._count = 0
+        self._playing = False
         self._random = random.Random(seed)
         self._listeners: weakref.WeakSet[Facts] = weakref.WeakSet()
 
@@ -114,12 +115,18 @@ class Timeline:
 
     def advance(self) -> None:
         """Play everything that is due."""
+        if self._playing:
+            return  # what happens looks at the clock itself; what is due after it waits until it has happened
         present = self._present()
-        while self._timers and self._timers[0][0] <= present + _TOLERANCE:
-            timer = heapq.heappop(self._timers)[2]
-            if timer.action is not None:
-                self._now = max(self._now, timer.due)
-                timer.action()
+        self._playing = True
+        try:
+            while self._timers and self._timers[0][0] <= present + _TOLERANCE:
+                timer = heapq.heappop(self._timers)[2]
+                if timer.action is not None:
+                    self._now = max(self._now, timer.due)
+                    timer.action()
+        finally:
+            self._playing = False
         self._now = max(self._now, present)
 
     def deadline(self) -> float:

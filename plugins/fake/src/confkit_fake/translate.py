@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
 from typing import Any, Final, TypedDict
 
 from attrs import asdict, fields
@@ -115,12 +114,7 @@ def bridge(record: telephone.Bridge) -> models.Bridge:
 
 def _raw(record: Any) -> dict[str, Any]:
     """What the exchange itself says of a record, as at this moment."""
-    return {name: getattr(record, name) for name in _fields(type(record)) if name != "notes"}
-
-
-@cache
-def _fields(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(attribute.name for attribute in fields(kind))
+    return {each.name: getattr(record, each.name) for each in fields(type(record)) if each.name != "notes"}
 
 
 class _Common(TypedDict):
