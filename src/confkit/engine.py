@@ -299,8 +299,14 @@ class Engine:
                     while meeting.roster.dialling and meeting.id in self.meetings:
                         await meeting.changed()
             else:
-                with anyio.move_on_after(STEADY_POLL if settled else pause):
-                    while meeting.roster.settled is settled and meeting.id in self.meetings:
+                # Who has answered and is being added is waited for, not asked about.
+                idle = settled or (self.steps.capabilities.joining is Joining.EXPLICIT and not meeting.roster.ringing)
+                with anyio.move_on_after(STEADY_POLL if idle else pause):
+                    while (
+                        meeting.id in self.meetings
+                        and meeting.roster.settled is settled
+                        and meeting.roster.calls <= dialled
+                    ):
                         await meeting.changed()
                 pause = min(pause * 2, self.steps.capabilities.poll_interval.total_seconds())
             dialled = meeting.roster.calls

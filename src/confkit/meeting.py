@@ -176,7 +176,7 @@ class Meeting:
     @property
     def left_behind(self) -> tuple[str, ...]:
         """What could not be undone when the meeting ended, one sentence each."""
-        return self._end.left_behind if self._end else ()
+        return self._end.left_behind + self._end.orphans if self._end else ()
 
     def participant(self, who: Who) -> Participant:
         """One party, by address, party, participant or id (``leg-3``); the newest, if it was invited again.
@@ -233,21 +233,23 @@ class Meeting:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.finish()
-        if self.left_behind:
-            if error is None:
-                raise MeetingError(
-                    "the meeting has ended", participants=self.participants, left_behind=self.left_behind
-                )
+        if error is None:
+            self._complain()
+        elif self.left_behind:
             error.add_note("confkit could not undo: " + "; ".join(self.left_behind))
 
     async def end(self) -> None:
         """End the meeting for everyone and wait until it is over.
 
         Raises:
-            MeetingError: something could not be undone; ``left_behind`` says what.
+            MeetingError: something may still be up; ``left_behind`` says what.
         """
         await self.finish()
-        if self.left_behind:
+        self._complain()
+
+    def _complain(self) -> None:
+        """An empty room that was lost on the way costs nobody anything; everything else is worth an error."""
+        if self._end is not None and self._end.left_behind:
             raise MeetingError("the meeting has ended", participants=self.participants, left_behind=self.left_behind)
 
     async def wait_until_ended(self) -> None:
@@ -469,7 +471,7 @@ class Meeting:
                 self._engine.give_up(self, late)
 
     def _not_established(self, end: MeetingEnd) -> ConfkitError:
-        details: dict[str, Any] = {"participants": self.participants, "left_behind": end.left_behind}
+        details: dict[str, Any] = {"participants": self.participants, "left_behind": end.left_behind + end.orphans}
         people = "; ".join(_fate(person) for person in self.participants)
         quorum = self._plan.quorum if self._plan else 0
         match end.reason:
@@ -486,7 +488,7 @@ class Meeting:
             return MeetingError(f"everyone left: {people}", **details)
         error = _raised(end.failure, self._engine.steps.provider)
         if isinstance(error, ProviderError):
-            error.left_behind = end.left_behind
+            error.left_behind = end.left_behind + end.orphans
             return error
         return MeetingError(end.failure.message, **details)
 

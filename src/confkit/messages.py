@@ -263,12 +263,18 @@ class EndReason(enum.Enum):
 
 @frozen(kw_only=True)
 class MeetingEnd:
-    """The result of the flow ``meeting``."""
+    """The result of the flow ``meeting``.
+
+    Args:
+        left_behind: calls and rooms that may still be up, one sentence each.
+        orphans: empty rooms that may have been made by a request whose reply was lost; they ring nobody.
+    """
 
     reason: EndReason
     established: bool
     failure: Failure | None = None
     left_behind: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
 
 
 Message = (

@@ -212,6 +212,14 @@ class Roster:
         return any(facts.call_id is None and not facts.is_over for _, facts in self.legs.values())
 
     @property
+    def ringing(self) -> bool:
+        """Whether there is a call that has not been answered, and is not over."""
+        return any(
+            facts.call_id is not None and facts.answered_at is None and not facts.is_over
+            for _, facts in self.legs.values()
+        )
+
+    @property
     def calls(self) -> int:
         """How many calls are up, or may be."""
         return sum(facts.call_id is not None and not facts.is_over for _, facts in self.legs.values())

@@ -327,23 +327,23 @@ async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
         except ProviderError as error:
             kind = "conference" if isinstance(room, Conference) else "bridge"
             left_behind.append(f"{kind} {room.id if room else ''} may still be open ({error})")
-    left_behind += table.orphans
     return MeetingEnd(
         reason=reason,
         established=table.established,
         failure=table.failure,
         left_behind=tuple(left_behind),
+        orphans=tuple(table.orphans),
     )
 
 
 def _not_opened(table: Table, error: ProviderError) -> MeetingEnd:
     if isinstance(error, Withdrawn):
-        return MeetingEnd(reason=EndReason.ASKED, established=False, left_behind=tuple(table.orphans))
+        return MeetingEnd(reason=EndReason.ASKED, established=False, orphans=tuple(table.orphans))
     return MeetingEnd(
         reason=EndReason.FAILED,
         established=False,
         failure=Failure.of(error),
-        left_behind=tuple(table.orphans),
+        orphans=tuple(table.orphans),
     )
 
 

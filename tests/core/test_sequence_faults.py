@@ -46,8 +46,8 @@ def rung_once(provider: FakeProvider) -> bool:
 
 async def meet(
     provider: FakeProvider, parties: list[str]
-) -> tuple[list[Outcome | None], MeetingError | ProviderError | None]:
-    """Connect and end; gives the outcomes while it stood, and the error if there was one."""
+) -> tuple[list[Outcome | None], MeetingError | ProviderError | None, tuple[str, ...]]:
+    """Connect and end; gives the outcomes while it stood, the error if there was one, and what was left behind."""
     outcomes: list[Outcome | None] = []
     async with AsyncClient(provider, caller_id=OURS) as client:
         with anyio.fail_after(600):
@@ -55,8 +55,8 @@ async def meet(
                 async with client.connect(*parties) as meeting:
                     outcomes = [person.outcome for person in meeting.participants]
             except (MeetingError, ProviderError) as error:
-                return outcomes, error
-    return outcomes, None
+                return outcomes, error, error.left_behind
+    return outcomes, None, meeting.left_behind
 
 
 @pytest.mark.parametrize("source", ["stream", "poll"])
@@ -67,13 +67,13 @@ async def test_one_fault_on_the_way_up(fault: str, operation: str, shape: str, s
     """It costs nothing, but where nobody can vouch for what became of it: a dial costs its party."""
     provider = FakeProvider(shape=shape, events=source, latency=0.1)
     provider.fail(operation, fault, after=0 if operation == "create_conference" else 1)
-    outcomes, error = await meet(provider, PARTIES)
+    outcomes, error, named = await meet(provider, PARTIES)
     lost_dial = operation == "create_call" and fault == "lost"
     # An empty conference rings nobody, so another one is made, and the first, if there is one, is named.
     lost_room = operation == "create_conference" and fault == "lost" and shape in ("explicit", "fused")
     assert outcomes.count(Outcome.JOINED) == (3 if lost_dial else 4)
-    assert (error is not None) is (lost_dial or lost_room)
-    assert error is None or len(error.left_behind) == 1
+    assert (error is not None) is lost_dial
+    assert len(named) == (lost_dial or lost_room)
     assert rung_once(provider)
     assert provider.exchange.still_up() == ()
 
@@ -85,7 +85,7 @@ async def test_a_fault_that_stays(fault: str, operation: str, shape: str) -> Non
     """The meeting stands or is undone; what nobody can vouch for is named."""
     provider = FakeProvider(shape=shape, latency=0.1)
     provider.fail(operation, fault, times=50)
-    outcomes, error = await meet(provider, PARTIES)
+    outcomes, error, _ = await meet(provider, PARTIES)
     assert rung_once(provider)
     assert provider.exchange.still_up() == () or (error is not None and error.left_behind)
     if fault in ("refuse", "drop-reply", "slow", "rate-limit"):
@@ -101,7 +101,7 @@ async def test_a_fault_that_stays(fault: str, operation: str, shape: str) -> Non
 async def test_a_fault_while_two_are_bridged(fault: str, operation: str, bridge: str, times: int) -> None:
     provider = FakeProvider(bridge=bridge, latency=0.1)
     provider.fail(operation, fault, times=times)
-    _, error = await meet(provider, PARTIES[:2])
+    _, error, _ = await meet(provider, PARTIES[:2])
     assert rung_once(provider)
     if times == 1 and fault != "lost":
         assert error is None
@@ -115,7 +115,7 @@ async def test_a_fault_while_two_are_bridged(fault: str, operation: str, bridge:
 async def test_a_fault_on_the_way_down(fault: str, operation: str, count: int) -> None:
     provider = FakeProvider(latency=0.1)
     provider.fail(operation, fault, times=3)
-    _, error = await meet(provider, PARTIES[:count])
+    _, error, _ = await meet(provider, PARTIES[:count])
     assert error is None
     assert provider.exchange.still_up() == ()
 

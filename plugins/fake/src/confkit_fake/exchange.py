@@ -95,7 +95,7 @@ class Exchange(Switchboard):
     @property
     def playing(self) -> Collection[Playback]:
         """What is playing, and where."""
-        return self._media.playing.values()
+        return tuple(self._media.playing.values())
 
     def advance(self) -> None:
         """Let happen what is due."""
