@@ -12,6 +12,7 @@ What became of a request, as told by the class of the error:
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -259,7 +260,9 @@ class Http:
         self.base_url = base_url.rstrip("/")
         self._auth = auth
         self._errors = errors
-        self._secrets = (*(auth if isinstance(auth, tuple) else (auth,)), *secrets)
+        # Encoded as well: a platform that repeats a request's header repeats the credentials in it.
+        basic = (base64.b64encode(":".join(auth).encode()).decode(), *auth) if isinstance(auth, tuple) else (auth,)
+        self._secrets = (*basic, *secrets)
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
         self._closed = False

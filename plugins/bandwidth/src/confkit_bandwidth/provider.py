@@ -223,7 +223,8 @@ class BandwidthProvider(ProviderSpec):
             **_callback(spec.callback_url),
             **options.on_the_wire(spec.provider_options, options.CALL, operation="create_call"),
         }
-        call = Call(provider=PROVIDER, id="", to=spec.to, caller_id=spec.caller_id)
+        conference_id: str | None = None
+        bridge_id: str | None = None
         membership = Membership.NONE
         match into:
             case Conference(id=None):
@@ -231,13 +232,20 @@ class BandwidthProvider(ProviderSpec):
             case Conference(id=found):
                 # Without it the call could not become a member later (postConferencesConferenceIdMembers.md).
                 body["conferenceId"] = found
-                call, membership = evolve(call, conference_id=found), Membership.EXPLICIT
+                conference_id, membership = found, Membership.EXPLICIT
             case Bridge(id=found):
                 body["bridgeId"] = found
-                call, membership = evolve(call, bridge_id=found), Membership.ON_ANSWER
+                bridge_id, membership = found, Membership.ON_ANSWER
         created = await self._http.create("calls", operation="create_call", body=body, timeout=op.timeout)
         return Dialled(
-            call=evolve(call, id=created),
+            call=Call(
+                provider=PROVIDER,
+                id=created,
+                to=spec.to,
+                caller_id=spec.caller_id,
+                conference_id=conference_id,
+                bridge_id=bridge_id,
+            ),
             membership=membership,
             conference=into if isinstance(into, Conference) else None,
         )
@@ -284,6 +292,9 @@ class BandwidthProvider(ProviderSpec):
 
     @hookimpl
     async def record(self, target: Conference | Call | Bridge, action: RecordAction, op: Op) -> None:
+        if action is RecordAction.PAUSE:
+            # recordingEnabled is on or off (postCallsCallId.md); off would end the recording.
+            raise Unsupported("record: pause", provider=PROVIDER, operation="record")
         body = {"recordingEnabled": action is RecordAction.START}
         await self._update("calls", target.id or "", op=op, operation="record", body=body)
 

@@ -19,8 +19,8 @@ def _text(given: Any) -> str:
 
 
 def _not_empty(_: Any, attribute: Attribute[str], value: str) -> None:
-    if not value:
-        raise ValueError(f"{attribute.name} is empty")
+    if not value or not value.isprintable():
+        raise ValueError(f"{attribute.name} is empty or not printable")
 
 
 def _credential(_: Any, attribute: Attribute[str], value: str) -> None:
@@ -31,10 +31,12 @@ def _credential(_: Any, attribute: Attribute[str], value: str) -> None:
 
 def _base_url(given: Any) -> str:
     url = _text(given).rstrip("/").removesuffix("/v1")
+    if "@" in url:  # before it is parsed, which could take a part of a password for the port, and say so
+        raise ValueError("it must have no credentials, query or fragment")
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
         raise ValueError("it must be https://host, or http://host:port for a simulator")
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if parts.query or parts.fragment:
         raise ValueError("it must have no credentials, query or fragment")
     if parts.port == 0:  # reading the port checks that it is a number
         raise ValueError("port 0 cannot be connected to")

@@ -103,9 +103,7 @@ class CallRules(Area):
             harness.hang_up(room.addresses[0])
             await bench.ended(room.calls[0], rules.CAUSES)
             await bench.outside(room.conference, room.calls[0], rules.LEAVES)
-            check(
-                room.calls[1].id in await bench.members(room.conference), rules.LEAVES, "the other one has left too"
-            )
+            check(room.calls[1].id in await bench.members(room.conference), rules.LEAVES, "the other one has left too")
 
     async def test_hang_up_while_it_rings(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:

@@ -50,7 +50,8 @@ class CancellationRules(Area):
                     into = await bench.conference()
                     arguments = {"spec": bench.spec(bench.party()), "into": into, "op": bench.op()}
                 await self._cancel(bench, operation, arguments, moment, wait)
-            await bench.room()
+            room = await bench.room()
+            check(len(await bench.members(room.conference)) == 1, rules.USABLE, "nobody can join any more")
 
     async def _cancel(
         self,

@@ -139,9 +139,7 @@ class ConferenceRules(Area):
             for room in rooms:
                 snapshot = await bench.fetch(room.conference)
                 own = {call.id for call in room.calls}
-                check(
-                    {member.call_id for member in snapshot.members} == own, rules.SEPARATE, "it shows other members"
-                )
+                check({member.call_id for member in snapshot.members} == own, rules.SEPARATE, "it shows other members")
                 check({call.id for call in snapshot.calls} == own, rules.SEPARATE, "it shows other calls")
 
     @pytest.mark.parametrize("flag", ["mute", "hold"])
@@ -151,9 +149,7 @@ class ConferenceRules(Area):
             room = await bench.room()
             for value in (True, False):
                 patch = ConferencePatch(**{flag: value})
-                await bench.one_request(
-                    "update_conference", rules.UPDATES_ALL, conference=room.conference, patch=patch
-                )
+                await bench.one_request("update_conference", rules.UPDATES_ALL, conference=room.conference, patch=patch)
 
     async def test_a_conference_that_does_not_exist(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:

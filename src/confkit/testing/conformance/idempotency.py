@@ -103,9 +103,7 @@ class IdempotencyRules(Area):
                 found = await bench.attempt("find", op_key=op.key, hint=hint)
             except ProviderError:
                 return
-            check(
-                made not in [each.id for each in found], rules.DECLARED, "find shows a call and does not declare it"
-            )
+            check(made not in [each.id for each in found], rules.DECLARED, "find shows a call and does not declare it")
 
     async def test_a_lost_dial(self, harness: Harness) -> None:
         """Through the portable API: whatever can be done about a lost reply is done, except ringing again."""

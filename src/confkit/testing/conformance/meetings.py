@@ -42,7 +42,7 @@ class MeetingRules(Area):
                 bench.party(Reaction.REJECTS): Outcome.REJECTED,
                 bench.party(Reaction.NEVER_ANSWERS): Outcome.NO_ANSWER,
             }
-            async with bench.client.connect(*expected, answer_timeout=timedelta(seconds=1)) as meeting:
+            async with bench.client.connect(*expected, answer_timeout=timedelta(seconds=2)) as meeting:
                 for to, outcome in expected.items():
                     found = meeting.participant(to).outcome
                     told = found.value if found else "nothing"

@@ -34,7 +34,6 @@ class Rule:
 
 #: The chapters beside the hooks, by their anchors.
 CHAPTERS: Final = {
-    "capabilities": "Capabilities",
     "one-request": "One request",
     "errors": "Errors",
     "cancellation": "Cancellation",
@@ -129,9 +128,7 @@ BRIDGES = Rule(
     "create_bridge",
     "create_bridge connects two answered calls, or makes an empty bridge to dial into, as capabilities.bridging says",
 )
-UNBRIDGES = Rule(
-    "end_bridge", "end_bridge takes a bridge down and leaves its calls up; ending what has ended succeeds"
-)
+UNBRIDGES = Rule("end_bridge", "end_bridge takes a bridge down and leaves its calls up; ending what has ended succeeds")
 MOVES = Rule("capabilities", "moves_calls says whether an answered call can be moved from a bridge into a conference")
 
 # Media

@@ -1,0 +1,1 @@
+"""A new provider package, complete: ``confkit new-provider acme``. Needs the extra ``scaffold``."""

@@ -1,0 +1,135 @@
+"""Bandwidth's harness: the provider as it is, against the simulator over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+from urllib.parse import urlsplit
+
+import confkit_bandwidth
+import httpx
+from confkit_bandwidth.simulator import Fault, Running
+from confkit_fake.exchange import Call, Exchange
+
+from confkit.events import (
+    CallAnswered,
+    CallEnded,
+    ConferenceEnded,
+    ConferenceStarted,
+    Event,
+    MemberJoined,
+    MemberLeft,
+    Unknown,
+    WebhookRequest,
+)
+from confkit.models import CallState
+from confkit.testing.conformance import Harness, Reaction, Trouble
+
+_FAULTS = {
+    Trouble.LOST_REPLY: "drop-reply",
+    Trouble.GARBLED: "garbled",
+    Trouble.SERVER_ERROR: "500",
+    Trouble.RATE_LIMITED: "call-rate-limit",
+    Trouble.FORBIDDEN: "number-access-denied",
+    Trouble.NO_FUNDS: "insufficient-available-balance",
+}
+_PAYLOADS: Mapping[type[Event], Mapping[str, str]] = {
+    CallAnswered: {"eventType": "answer", "callState": "active"},
+    CallEnded: {"eventType": "hangup", "cause": "NORMAL_CLEARING"},
+    MemberJoined: {"eventType": "conference-member", "state": "active"},
+    MemberLeft: {"eventType": "conference-member", "state": "completed"},
+    ConferenceStarted: {"eventType": "conference", "status": "created"},
+    ConferenceEnded: {"eventType": "conference", "status": "completed"},
+    Unknown: {"eventType": "carrier-pigeon"},
+}
+_NAMES = {"call_id": "callId", "conference_id": "conferenceId", "member_id": "memberId"}
+
+
+class BandwidthHarness(Harness):
+    """One simulated account, for all tests of a module: each calls people of its own, and hangs up on all."""
+
+    _first = count(0, 200)
+
+    name = "bandwidth"
+    module = confkit_bandwidth
+
+    def __init__(self, simulator: Running) -> None:
+        self.simulator = simulator
+        self._offset = next(self._first)
+        self.secrets = (simulator.token, simulator.secret)
+        self.settings: dict[str, Any] = {
+            "user_id": simulator.user_id,
+            "token": simulator.token,
+            "secret": simulator.secret,
+            "base_url": simulator.base_url,
+            "limits": "off",
+        }
+
+    def address(self, number: int) -> str:
+        return f"+1919{5000000 + self._offset + number}"
+
+    def clear(self) -> None:
+        """Leave nothing behind for the next test."""
+        self.simulator.account.faults.clear()
+        self.simulator.run(_hang_up_all)
+
+    def script(self, address: str, reaction: Reaction) -> None:
+        self.simulator.run(lambda exchange: getattr(exchange.party(address), reaction.value)())
+
+    def hang_up(self, address: str) -> None:
+        self.simulator.run(
+            lambda exchange: [
+                exchange.hang_up(call_id)
+                for call_id in exchange.rings[address]
+                if exchange.calls[call_id].state is CallState.ANSWERED
+            ]
+        )
+
+    def rings(self, address: str) -> int:
+        return self.simulator.run(lambda exchange: len(exchange.rings.get(address, [])))
+
+    def calls_up(self) -> int:
+        return self.simulator.run(lambda exchange: len(_up(exchange)))
+
+    def mutations(self) -> int:
+        requests = self.simulator.account.requests
+        return self.simulator.run(lambda _: sum(request.method != "GET" for request in requests))
+
+    def provoke(self, trouble: Trouble, operation: str) -> bool:
+        if trouble is Trouble.UNREACHABLE:
+            self.settings["base_url"] = "http://127.0.0.1:9"
+        elif trouble is Trouble.BAD_CREDENTIALS:
+            self.settings["secret"] = "wrong"
+        else:
+            fault = Fault(operation=operation, kind=_FAULTS[trouble], times=1)
+            self.simulator.run(lambda _: self.simulator.account.faults.add(fault))
+        return True
+
+    def call_in(self, caller: str) -> str | None:
+        body = {"from": caller, "to": self.caller_id}
+        call_id: str = httpx.post(f"{self.simulator.base_url}/_simulator/incoming", json=body).json()["id"]
+        return call_id
+
+    def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest | None:
+        if event not in _PAYLOADS:
+            return None
+        payload = {**_PAYLOADS[event], **{_NAMES[name]: value for name, value in ids.items()}}
+        payload["time"] = "2026-11-23T12:00:00.000Z"
+        return WebhookRequest(
+            method="POST",
+            path=urlsplit(url).path,
+            headers={"content-type": "application/json"},
+            body=json.dumps(payload).encode(),
+            url=url,
+        )
+
+
+def _hang_up_all(exchange: Exchange) -> None:
+    while up := _up(exchange):
+        exchange.hang_up(up[0].id)  # which may be the end of others
+
+
+def _up(exchange: Exchange) -> list[Call]:
+    return [call for call in exchange.calls.values() if call.state is not CallState.ENDED]

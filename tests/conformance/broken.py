@@ -1,0 +1,544 @@
+"""Providers that are broken on purpose, each in one way, with the tests that must find it out."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import anyio
+from attrs import evolve, frozen
+from confkit_fake import FakeProvider
+
+from confkit.capabilities import Bridging, Capabilities, Idempotency
+from confkit.errors import (
+    Conflict,
+    NotFound,
+    OutcomeUnknown,
+    PermissionDenied,
+    ProviderError,
+    RateLimited,
+    Unavailable,
+    WebhookRejected,
+)
+from confkit.events import Event, Unknown, WebhookRequest
+from confkit.hookspecs import hookimpl
+from confkit.models import (
+    Bridge,
+    Call,
+    CallSpec,
+    CallState,
+    Conference,
+    ConferencePatch,
+    Dialled,
+    EndCause,
+    FindHint,
+    Member,
+    MemberOptions,
+    MemberPatch,
+    Op,
+    Snapshot,
+)
+from confkit.testing.conformance import Harness
+from tests.conformance.fake_harness import FakeHarness
+from tests.conformance.webhook_fake import WebhookFake, WebhookHarness
+
+TOKEN = "t-very-secret"
+Into = Conference | Bridge | None
+
+
+@frozen
+class Broken:
+    """A broken provider.
+
+    Args:
+        caught_by: the tests that must fail; no others may.
+        settings: of the provider.
+        whole: run the whole suite on it, to see that no other test fails; on the others, to save time, the tests
+            that must fail are run alone.
+    """
+
+    kind: type[FakeProvider]
+    caught_by: frozenset[str]
+    settings: dict[str, Any]
+    whole: bool
+
+    def harness(self) -> Harness:
+        """A platform of its own with this provider."""
+        webhooks = issubclass(self.kind, WebhookFake)
+        harness = (WebhookHarness if webhooks else FakeHarness)(self.kind, **self.settings)
+        harness.secrets = (*harness.secrets, TOKEN)
+        return harness
+
+
+BROKEN: dict[str, Broken] = {}
+
+
+def caught_by(*tests: str, whole: bool = False, **settings: Any) -> Any:
+    """Register a broken provider."""
+
+    def register(kind: type[FakeProvider]) -> type[FakeProvider]:
+        BROKEN[kind.__name__] = Broken(kind, frozenset(tests), settings, whole)
+        return kind
+
+    return register
+
+
+# What is sent
+
+
+@caught_by("test_a_dial_is_not_sent_again", whole=True)
+class RetriesADial(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        try:
+            return await super().create_call(spec=spec, op=op, into=into)
+        except (OutcomeUnknown, RateLimited) as error:
+            # Its result is dropped, so that nobody notices but the person who is called twice.
+            if error.status == 500:
+                await super().create_call(spec=spec, op=op, into=into)
+            raise
+
+
+@caught_by("test_create_call_does_not_wait", whole=True)
+class WaitsForTheAnswer(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        dialled = await super().create_call(spec=spec, op=op, into=into)
+        if spec.answer_timeout > timedelta(seconds=10):
+            for _ in range(30):
+                if self.exchange.calls[dialled.call.id].state is CallState.RINGING:
+                    await anyio.sleep(0.1)
+        return dialled
+
+
+@caught_by("test_remove_member")
+class AsksTwice(FakeProvider):
+    @hookimpl
+    async def remove_member(self, member: Member, op: Op) -> None:
+        await super().remove_member(member=member, op=op)
+        await super().remove_member(member=member, op=op)
+
+
+@caught_by("test_looking_changes_nothing")
+class TouchesWhatItLooksAt(FakeProvider):
+    @hookimpl
+    async def list_calls(self, into: Conference | Bridge) -> tuple[Call, ...]:
+        if isinstance(into, Conference) and into.id is not None:
+            await super().update_conference(conference=into, patch=ConferencePatch(mute=False), op=Op(key="touch"))
+        return await super().list_calls(into=into)
+
+
+# What comes back
+
+
+@caught_by("test_records_have_raw", whole=True)
+class LosesRaw(FakeProvider):
+    @hookimpl
+    async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
+        snapshot = await super().fetch(ref=ref)
+        return evolve(snapshot, calls=tuple(evolve(call, raw={}) for call in snapshot.calls))
+
+
+@caught_by("test_events_have_raw")
+class LosesRawOfEvents(FakeProvider):
+    @hookimpl
+    def events(self) -> AsyncIterator[Event]:
+        return self._without(super().events())
+
+    async def _without(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+        async for event in events:
+            yield evolve(event, raw={})
+
+
+@caught_by("test_events_of_a_stream_have_ids_of_their_own")
+class GivesOneIdToAllEvents(FakeProvider):
+    @hookimpl
+    def events(self) -> AsyncIterator[Event]:
+        return self._same(super().events())
+
+    async def _same(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+        async for event in events:
+            yield evolve(event, id="event")
+
+
+@caught_by("test_instants_are_aware")
+class GivesNaiveInstants(FakeProvider):
+    @hookimpl
+    async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
+        snapshot = await super().fetch(ref=ref)
+        if snapshot.conference is None or snapshot.conference.created_at is None:
+            return snapshot
+        naive = snapshot.conference.created_at.replace(tzinfo=None)
+        return evolve(snapshot, conference=evolve(snapshot.conference, created_at=naive))
+
+
+@caught_by("test_why_nobody_answered", "test_outcomes", events="poll")
+class MistakesBusyForHangup(FakeProvider):
+    @hookimpl
+    async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
+        snapshot = await super().fetch(ref=ref)
+        return evolve(snapshot, calls=tuple(self._mistaken(call) for call in snapshot.calls))
+
+    @hookimpl
+    async def list_calls(self, into: Conference | Bridge) -> tuple[Call, ...]:
+        return tuple(self._mistaken(call) for call in await super().list_calls(into=into))
+
+    def _mistaken(self, call: Call) -> Call:
+        return evolve(call, cause=EndCause.HANGUP if call.cause is EndCause.BUSY else call.cause)
+
+
+@caught_by("test_a_snapshot_shows_everyone")
+class HidesAnsweredCalls(FakeProvider):
+    @hookimpl
+    async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
+        snapshot = await super().fetch(ref=ref)
+        alone = len(snapshot.members) < 2
+        return snapshot if alone or not isinstance(ref, Conference) else evolve(snapshot, calls=())
+
+
+@caught_by("test_a_conference_gets_its_id", shape="on_join", bridge="none")
+class ForgetsTheId(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        dialled = await super().create_call(spec=spec, op=op, into=into)
+        return evolve(dialled, conference=None)
+
+
+@caught_by("test_list_calls")
+class ListsOnlyWhatIsUp(FakeProvider):
+    @hookimpl
+    async def list_calls(self, into: Conference | Bridge) -> tuple[Call, ...]:
+        calls = await super().list_calls(into=into)
+        return tuple(call for call in calls if call.state is not CallState.ENDED)
+
+
+# Endings that must succeed
+
+
+@caught_by("test_end_conference_again")
+class CannotEndTwice(FakeProvider):
+    @hookimpl
+    async def end_conference(self, conference: Conference, op: Op) -> None:
+        shown = (await super().fetch(ref=conference)).conference
+        if shown is not None and shown.ended_at is not None and shown.id in self._ended:
+            raise Conflict("it has ended", provider=self.name, operation="end_conference", code="over")
+        self._ended.add(conference.id)
+        await super().end_conference(conference=conference, op=op)
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._ended: set[str | None] = set()
+
+
+@caught_by("test_hang_up_again")
+class CannotHangUpTwice(FakeProvider):
+    @hookimpl
+    async def hang_up(self, call: Call, op: Op) -> None:
+        if (await super().fetch(ref=call)).calls[0].cause is EndCause.HANGUP and op.key.startswith("c-"):
+            raise NotFound("there is no such call", provider=self.name, operation="hang_up", code="gone")
+        await super().hang_up(call=call, op=op)
+
+
+@caught_by("test_remove_member_again")
+class CannotRemoveTwice(FakeProvider):
+    @hookimpl
+    async def remove_member(self, member: Member, op: Op) -> None:
+        if self.exchange.members[member.id].left_at is not None:
+            raise Conflict("it has left", provider=self.name, operation="remove_member", code="left")
+        await super().remove_member(member=member, op=op)
+
+
+# Capabilities
+
+
+@caught_by("test_change_a_member", whole=True)
+class LiesAboutHold(FakeProvider):
+    @hookimpl
+    async def update_member(self, member: Member, patch: MemberPatch, op: Op) -> None:
+        await super().update_member(member=member, patch=evolve(patch, hold=None), op=op)
+
+
+@caught_by("test_a_change_that_is_not_declared")
+class HidesThatItMutes(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        can = super().capabilities()
+        return evolve(can, member=can.member - {"mute"})
+
+
+@caught_by("test_max_members", whole=True)
+class HoldsFewerThanItSays(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), max_members=24)
+
+
+@caught_by("test_what_ends_with_a_conference")
+class LiesAboutHangingUp(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), end_hangs_up=True)
+
+
+@caught_by("test_declared_and_implemented")
+class HidesItsBridge(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        can = super().capabilities()
+        finds = can.finds - {"create_bridge", "add_member"}
+        return evolve(can, bridging=Bridging.NONE, moves_calls=False, finds=finds)
+
+
+@caught_by("test_the_same_intent_again", whole=True)
+class ClaimsIdempotency(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        window = timedelta(minutes=1)
+        return evolve(super().capabilities(), idempotency=Idempotency.KEY, idempotency_window=window)
+
+
+@caught_by("test_moving_calls_from_a_bridge")
+class HidesThatItMovesCalls(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), moves_calls=False)
+
+
+@caught_by("test_a_sound_that_is_not_declared")
+class HidesThatItLoops(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        can = super().capabilities()
+        return evolve(can, play=can.play - {"loop"})
+
+
+@caught_by("test_capabilities_are_pure")
+class ChangesItsMind(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        self._asked = not getattr(self, "_asked", False)
+        return evolve(super().capabilities(), poll_interval=timedelta(seconds=1 if self._asked else 2))
+
+
+# Look-ups
+
+
+@caught_by("test_find", "test_a_lost_dial", whole=True)
+class FindsNothing(FakeProvider):
+    @hookimpl
+    async def find(self) -> tuple[Call | Member | Conference | Bridge, ...]:  # type: ignore[override]
+        return ()
+
+
+@caught_by("test_find_what_was_never_asked_for")
+class FindsAnybody(FakeProvider):
+    @hookimpl
+    async def find(self, op_key: str, hint: FindHint) -> tuple[Call | Member | Conference | Bridge, ...]:
+        found = await super().find(op_key=op_key, hint=hint)
+        return found or (await super().list_calls(into=hint.into) if hint.into is not None else ())
+
+
+# Errors
+
+
+@caught_by("test_error", whole=True)
+class TakesForbiddenForTooFast(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        try:
+            return await super().create_call(spec=spec, op=op, into=into)
+        except PermissionDenied as error:
+            raise RateLimited("slow down", provider=self.name, operation="create_call", status=403) from error
+
+
+@caught_by("test_error", "test_a_lost_dial", whole=True)
+class TakesLostForNotExecuted(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        try:
+            return await super().create_call(spec=spec, op=op, into=into)
+        except OutcomeUnknown as error:
+            if error.answered:
+                raise
+            raise Unavailable("no reply", provider=self.name, operation="create_call") from error
+
+
+@caught_by("test_an_error_keeps_its_context")
+class LosesTheCode(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        try:
+            return await super().create_call(spec=spec, op=op, into=into)
+        except ProviderError as error:
+            error.status = error.code = None
+            raise
+
+
+@caught_by("test_a_call_that_does_not_exist")
+class RaisesItsOwn(FakeProvider):
+    @hookimpl
+    async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
+        try:
+            return await super().fetch(ref=ref)
+        except NotFound as error:
+            if isinstance(ref, Call):
+                raise KeyError(ref.id) from error
+            raise
+
+
+@caught_by("test_a_read_leaves_nothing_unknown")
+class DoubtsItsReads(FakeProvider):
+    @hookimpl
+    async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
+        try:
+            return await super().fetch(ref=ref)
+        except Unavailable as error:
+            raise OutcomeUnknown("no reply", provider=self.name, operation="fetch") from error
+
+
+@caught_by("test_a_ringing_call_cannot_join_yet")
+class TakesRingingForOver(FakeProvider):
+    @hookimpl
+    async def add_member(self, conference: Conference, call: Call, options: MemberOptions, op: Op) -> Member:
+        if call.id in self.exchange.calls and self.exchange.call(call.id).state is CallState.RINGING:
+            raise Conflict("the call is not active", provider=self.name, operation="add_member", code="state")
+        return await super().add_member(conference=conference, call=call, options=options, op=op)
+
+
+# Cancellation and concurrency
+
+
+@caught_by("test_cancellation_passes_through", whole=True)
+class SwallowsCancellation(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        try:
+            return await super().create_call(spec=spec, op=op, into=into)
+        except anyio.get_cancelled_exc_class():
+            pass
+        with anyio.CancelScope(shield=True):
+            return await super().create_call(spec=spec, op=op, into=into)
+        raise AssertionError
+
+
+@caught_by("test_cancellation_passes_through")
+class WrapsCancellation(FakeProvider):
+    @hookimpl
+    async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
+        try:
+            return await super().fetch(ref=ref)
+        except anyio.get_cancelled_exc_class() as error:
+            raise Unavailable("interrupted", provider=self.name, operation="fetch") from error
+
+
+@caught_by("test_dialling_at_the_same_time", latency=0.01, whole=True)
+class MixesUpCalls(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        self._last = await super().create_call(spec=spec, op=op, into=into)
+        if isinstance(into, Conference) and into.id is not None and op.key.startswith("c-"):
+            await anyio.lowlevel.checkpoint()
+        return self._last
+
+
+# Escapes and secrecy
+
+
+@caught_by("test_unknown_options", whole=True)
+class TakesAnyOption(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        return await super().create_call(spec=evolve(spec, provider_options={}), op=op, into=into)
+
+
+@caught_by("test_repr")
+class ShowsItsToken(FakeProvider):
+    def __repr__(self) -> str:
+        return f"Provider(token={TOKEN!r})"
+
+
+@caught_by("test_messages_in_trouble", whole=True)
+class LeaksItsToken(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        try:
+            return await super().create_call(spec=spec, op=op, into=into)
+        except OutcomeUnknown as error:
+            raise OutcomeUnknown(
+                f"no reply from https://user:{TOKEN}@host/", answered=error.answered, status=error.status
+            ) from None
+
+
+@caught_by("test_messages")
+class LeaksTheNumber(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        try:
+            return await super().create_call(spec=spec, op=op, into=into)
+        except ProviderError as error:
+            if spec.provider_options:
+                error.message = f"cannot dial {spec.to}"
+                error.args = (error.message,)
+            raise
+
+
+@caught_by("test_log")
+class LogsTheNumber(FakeProvider):
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        import logging
+
+        logging.getLogger("confkit_leaky").debug("dialling %s", spec.to)
+        return await super().create_call(spec=spec, op=op, into=into)
+
+
+# Webhooks
+
+
+@caught_by("test_a_forged_webhook", whole=True)
+class VerifiesNothing(WebhookFake):
+    def verify(self, request: WebhookRequest) -> None:
+        del request
+
+
+@caught_by("test_an_unknown_type")
+class RejectsUnknownTypes(WebhookFake):
+    def parse(self, payload: dict[str, Any]) -> Event:
+        event = super().parse(payload)
+        if isinstance(event, Unknown):
+            raise WebhookRejected("what is a pigeon?", status=400)
+        return event
+
+
+@caught_by("test_a_webhook_that_comes_twice", "test_webhooks_in_disorder")
+class GivesNewIds(WebhookFake):
+    def parse(self, payload: dict[str, Any]) -> Event:
+        return evolve(super().parse(payload), id=uuid.uuid4().hex)
+
+
+@caught_by("test_what_cannot_be_read")
+class ChokesOnGarbage(WebhookFake):
+    def verify(self, request: WebhookRequest) -> None:
+        self.payload_of(request)["type"]
+        super().verify(request)
+
+    def payload_of(self, request: WebhookRequest) -> dict[str, Any]:
+        import json
+
+        payload: dict[str, Any] = json.loads(request.body)
+        return payload
+
+
+@caught_by("test_webhooks_in_disorder")
+class MindsTheOrder(WebhookFake):
+    def parse(self, payload: dict[str, Any]) -> Event:
+        event = super().parse(payload)
+        seen: list[Any] = self.__dict__.setdefault("_over", [])
+        call = getattr(event, "call_id", None)
+        if type(event).__name__ == "CallEnded":
+            seen.append(call)
+        elif call in seen:
+            return Unknown(provider=event.provider, id=event.id, type="late", raw=event.raw)
+        return event

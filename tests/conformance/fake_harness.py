@@ -1,0 +1,69 @@
+"""The fake provider's harness: an exchange of its own for every test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import confkit_fake
+from confkit_fake import FakeProvider
+
+from confkit.models import CallState
+from confkit.testing.conformance import Harness, Reaction, Trouble
+
+_READS = {"fetch", "list_calls", "find"}
+_FAULTS = {
+    Trouble.UNREACHABLE: "refuse",
+    Trouble.LOST_REPLY: "drop-reply",
+    Trouble.SERVER_ERROR: "error-500",
+    Trouble.RATE_LIMITED: "rate-limit",
+    Trouble.FORBIDDEN: "forbidden",
+    Trouble.BAD_CREDENTIALS: "unauthenticated",
+    Trouble.NO_FUNDS: "no-funds",
+}
+
+
+class FakeHarness(Harness):
+    """Any provider that is a :class:`FakeProvider` of some kind.
+
+    Args:
+        kind: the class, for those that are broken on purpose.
+        settings: the provider's.
+    """
+
+    name = "fake"
+    module = confkit_fake
+
+    def __init__(self, kind: type[FakeProvider] = FakeProvider, **settings: Any) -> None:
+        self.fake = kind(**settings)
+        self.settings = settings
+
+    def provider(self) -> FakeProvider:
+        return self.fake
+
+    def script(self, address: str, reaction: Reaction) -> None:
+        getattr(self.fake.party(address), reaction.value)()
+
+    def hang_up(self, address: str) -> None:
+        self.fake.exchange.advance()
+        for call_id in self.fake.exchange.rings[address]:
+            if self.fake.exchange.calls[call_id].state is CallState.ANSWERED:
+                self.fake.exchange.hang_up(call_id)
+
+    def rings(self, address: str) -> int:
+        return len(self.fake.exchange.rings.get(address, []))
+
+    def calls_up(self) -> int:
+        self.fake.exchange.advance()
+        return sum(call.state is not CallState.ENDED for call in self.fake.exchange.calls.values())
+
+    def mutations(self) -> int:
+        return sum(request.operation not in _READS for request in self.fake.requests)
+
+    def provoke(self, trouble: Trouble, operation: str) -> bool:
+        if trouble not in _FAULTS:
+            return False
+        self.fake.fail(operation, _FAULTS[trouble])
+        return True
+
+    def call_in(self, caller: str) -> str | None:
+        return self.fake.exchange.incoming(caller, self.caller_id).id
