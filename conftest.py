@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 import structlog
 import trio.testing
+
+# Simulations start from these seeds; every process of one run must know the same, because the seeds name the tests.
+os.environ.setdefault("CONFKIT_FRESH_SEEDS", str(secrets.randbelow(10**9)))
 
 # Wall-clock deadlines say more about the machine than about the code.
 hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)

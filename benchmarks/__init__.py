@@ -1,1 +1,1 @@
-"""Measurements: each a ratio between two things measured in the same run. Run with ``uv run python -m benchmarks``."""
+"""Measurements: ratios between two things measured in the same run. ``uv run python -m benchmarks`` runs them all."""

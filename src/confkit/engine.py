@@ -293,6 +293,7 @@ class Engine:
                 await meeting.changed()
                 continue
             settled = meeting.roster.settled
+            dialled = min(dialled, meeting.roster.calls)  # whoever is called after somebody left is new
             if meeting.roster.calls > dialled:
                 pause = FIRST_POLL
                 with anyio.move_on_after(DIALLING):
@@ -308,6 +309,7 @@ class Engine:
                         and meeting.roster.calls <= dialled
                     ):
                         await meeting.changed()
+                    continue
                 pause = min(pause * 2, self.steps.capabilities.poll_interval.total_seconds())
             dialled = meeting.roster.calls
             looks += 1

@@ -206,7 +206,7 @@ class WebhookRequest:
     """
 
     method: str
-    path: str
+    path: str = field(repr=False)  # it holds the token that lets a callback in
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     query: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)

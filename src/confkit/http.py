@@ -142,7 +142,7 @@ def without_credentials(url: str) -> str:
     """The URL as it may be shown: without user info, query and fragment."""
     scheme, mark, rest = url.partition("://")
     try:
-        # A credential that nobody has percent-encoded may hold a slash or a question mark, so all before the last @ goes.
+        # A credential that nobody has percent-encoded may hold a slash or a question mark: all before the last @ goes.
         parts = urlsplit(scheme + mark + rest.rpartition("@")[2])
         return f"{parts.scheme}://{parts.netloc}{parts.path}"
     except ValueError:

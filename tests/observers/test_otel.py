@@ -31,9 +31,7 @@ def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
     return [span for span in spans.get_finished_spans() if span.name == name]
 
 
-async def test_a_meeting_is_one_span_with_its_steps_below(
-    spans: InMemorySpanExporter, observer: OpenTelemetry
-) -> None:
+async def test_a_meeting_is_one_span_with_its_steps_below(spans: InMemorySpanExporter, observer: OpenTelemetry) -> None:
     async with confkit.AsyncClient("fake", caller_id="+12018994444", plugins=[observer]) as client:
         async with client.connect(*PARTIES) as meeting:
             pass

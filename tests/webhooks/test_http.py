@@ -192,8 +192,6 @@ async def test_deliveries_of_one_event_that_overlap_count_once() -> None:
         url = stage.url_of(meeting, "leg-1").removeprefix(HOST)
         pressed = {"eventType": "dtmf", "callId": meeting.participant("leg-1").call_id, "dtmfDigit": "5"}
         for _ in range(50):
-            tasks.start_soon(
-                lambda: asgi(stage.client, chunk(json.dumps(pressed).encode()), path=url)
-            )
+            tasks.start_soon(lambda: asgi(stage.client, chunk(json.dumps(pressed).encode()), path=url))
         await anyio.sleep(0.1)
         assert len(seen) == 1

@@ -344,12 +344,14 @@ async def test_bandwidth_cannot_bring_a_caller_into_a_conference_and_says_so_bef
 
 
 async def test_callers_wait_for_the_application_up_to_a_point() -> None:
-    async with staged() as stage:
-        with capture_logs() as logs:
+    # A client looks for the log when it is opened.
+    with capture_logs() as logs:
+        async with staged() as stage:
             for number in range(105):
                 ring(stage, f"+1919555{number:04}")
             await anyio.sleep(1)
-        assert [log["event"] for log in logs] == ["incoming_call_missed"] * 5
+    missed = [log for log in logs if log["event"] == "incoming_call_missed"]
+    assert len(missed) == 5
 
 
 async def test_a_caller_is_admitted_where_the_provider_can() -> None:

@@ -575,9 +575,7 @@ async def test_t11_a_lost_addition_is_found_by_its_call(provider: Any, stub: Any
     ],
     ids=lambda hint: hint.operation,
 )
-async def test_t9_what_cannot_be_looked_up_is_not_reported_as_absent(
-    provider: Any, stub: Any, hint: FindHint
-) -> None:
+async def test_t9_what_cannot_be_looked_up_is_not_reported_as_absent(provider: Any, stub: Any, hint: FindHint) -> None:
     with pytest.raises(errors.Unsupported, match="find"):
         await provider.find(op_key="k", hint=hint)
     assert not stub.seen

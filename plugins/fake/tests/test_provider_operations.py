@@ -44,9 +44,7 @@ async def meeting(fake: FakeProvider, *numbers: str) -> tuple[Conference, list[C
         call = (await fake.create_call(spec=spec, op=Op(key=f"dial{to[1:]}"), into=conference)).call
         calls.append(call)
         members.append(
-            await fake.add_member(
-                conference=conference, call=call, options=MemberOptions(), op=Op(key=f"add{to[1:]}")
-            )
+            await fake.add_member(conference=conference, call=call, options=MemberOptions(), op=Op(key=f"add{to[1:]}"))
         )
     return conference, calls, members
 
@@ -194,9 +192,7 @@ async def test_unknown_provider_options_are_refused() -> None:
     requests = len(fake.requests)
     for attempt in (
         fake.create_conference(spec=ConferenceSpec(caller_id=OURS, provider_options=options), op=Op(key="room-2")),
-        fake.create_call(
-            spec=CallSpec(to=BOB, caller_id=OURS, provider_options=options), op=Op(key="dial"), into=None
-        ),
+        fake.create_call(spec=CallSpec(to=BOB, caller_id=OURS, provider_options=options), op=Op(key="dial"), into=None),
         fake.add_member(
             conference=conference, call=call, options=MemberOptions(provider_options=options), op=Op(key="a")
         ),

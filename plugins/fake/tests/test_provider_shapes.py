@@ -166,9 +166,7 @@ async def test_every_shape_ends_twice_without_complaint(shape: str) -> None:
     dialled = await dial(fake, ANN, conference)
     conference = dialled.conference or conference
     if dialled.membership is Membership.EXPLICIT:
-        member = await fake.add_member(
-            conference=conference, call=dialled.call, options=MemberOptions(), op=op("add")
-        )
+        member = await fake.add_member(conference=conference, call=dialled.call, options=MemberOptions(), op=op("add"))
         conference = member.conference
     else:
         (member,) = (await fake.fetch(ref=conference)).members
@@ -208,9 +206,7 @@ async def test_every_shape_answers_an_incoming_call_into_a_conference(shape: str
     assert dialled.call.state is CallState.ANSWERED
     conference = dialled.conference or conference
     if dialled.membership is Membership.EXPLICIT:
-        member = await fake.add_member(
-            conference=conference, call=dialled.call, options=MemberOptions(), op=op("add")
-        )
+        member = await fake.add_member(conference=conference, call=dialled.call, options=MemberOptions(), op=op("add"))
         conference = member.conference
     assert len((await fake.fetch(ref=conference)).members) == 1
 

@@ -252,9 +252,7 @@ class BandwidthProvider(ProviderSpec):
 
     @hookimpl
     async def hang_up(self, call: Call, op: Op) -> None:
-        await self._update(
-            "calls", call.id, op=op, operation="hang_up", body=_COMPLETED, over=("call-invalid-state",)
-        )
+        await self._update("calls", call.id, op=op, operation="hang_up", body=_COMPLETED, over=("call-invalid-state",))
 
     @hookimpl
     async def answer_call(self, call: Call, into: Conference | Bridge | None, op: Op) -> Dialled:
@@ -436,9 +434,7 @@ class BandwidthProvider(ProviderSpec):
         if not into.id:
             return ()  # an empty filter would list everybody's calls
         name = "conferenceId" if isinstance(into, Conference) else "bridgeId"
-        return await self._http.read(
-            "calls", operation=operation, query={name: into.id}, decode=wire.every(wire.call)
-        )
+        return await self._http.read("calls", operation=operation, query={name: into.id}, decode=wire.every(wire.call))
 
     async def _members(self, conference: Conference, operation: str) -> tuple[Member, ...]:
         return await self._http.read(

@@ -371,9 +371,7 @@ def test_json_only_switch(start: Callable[..., Line]) -> None:
         ("absolute", "{base}{users}/conferences/{conference}/members/{id}", "{base}{users}/bridges/{id}"),
     ],
 )
-def test_locations_v22_v23_v72(
-    start: Callable[..., Line], locations: Any, member_form: str, bridge_form: str
-) -> None:
+def test_locations_v22_v23_v72(start: Callable[..., Line], locations: Any, member_form: str, bridge_form: str) -> None:
     line = start(switches=Switches(locations=locations))
     made = line.conference()
     reply = line.post(f"conferences/{made}/members", callId=line.call(conferenceId=made))

@@ -75,9 +75,7 @@ async def test_gather_without_digits_v69() -> None:
         assert (await simulator.http.get(f"calls/{call}/gather/{gather}")).json()["state"] == "completed"
 
 
-@pytest.mark.parametrize(
-    ("keys", "reason", "digits"), [("123", "max-digits", "12"), ("1#", "terminating-digit", "1")]
-)
+@pytest.mark.parametrize(("keys", "reason", "digits"), [("123", "max-digits", "12"), ("1#", "terminating-digit", "1")])
 async def test_gather_reasons(keys: str, reason: str, digits: str) -> None:
     async with virtually() as simulator:
         call = await simulator.created("calls", **{"from": FROM, "to": TO, "callbackUrl": URL})

@@ -184,9 +184,7 @@ class FakeProvider(ProviderSpec):
         conference_id = room.id if room else conference.id
         if conference_id is None:
             return  # it never came to be
-        await self._wire.mutate(
-            "end_conference", op, _unless_over(lambda: self.exchange.end_conference(conference_id))
-        )
+        await self._wire.mutate("end_conference", op, _unless_over(lambda: self.exchange.end_conference(conference_id)))
 
     @hookimpl
     async def hang_up(self, call: models.Call, op: models.Op) -> None:
@@ -241,9 +239,7 @@ class FakeProvider(ProviderSpec):
         await self._wire.mutate(
             "update_conference",
             op,
-            lambda: self.exchange.update_conference(
-                self._conference_id(conference), mute=patch.mute, hold=patch.hold
-            ),
+            lambda: self.exchange.update_conference(self._conference_id(conference), mute=patch.mute, hold=patch.hold),
         )
 
     # Bridges

@@ -72,8 +72,7 @@ class RateLimits:
     def _recent(self, name: str, now: float) -> deque[float]:
         queue = self._creations.setdefault(name, deque())
         while queue and (
-            now - queue[0] > self.sample
-            or (now - queue[0] == self.sample and not self._switches.call_window_inclusive)
+            now - queue[0] > self.sample or (now - queue[0] == self.sample and not self._switches.call_window_inclusive)
         ):
             queue.popleft()
         return queue

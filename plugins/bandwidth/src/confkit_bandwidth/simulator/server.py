@@ -112,9 +112,7 @@ class Simulator:
                     seed=self.options.seed,
                     now=lambda: account.exchange.now(),
                 )
-                account = Account(
-                    self.options, base_url=base_url, delivery=delivery, tasks=tasks, observe=events.tell
-                )
+                account = Account(self.options, base_url=base_url, delivery=delivery, tasks=tasks, observe=events.tell)
                 stopping = anyio.Event()
                 server = _Server(application(account, stopping))
                 await tasks.start(server.run_on, listener)

@@ -1,0 +1,128 @@
+"""How long it takes to import confkit, to be helped by the command line, and until the first request is sent.
+
+Each in fresh processes, in turn with what it is measured against, in processor time. structlog imports rich where rich
+is installed, as it is here; in an application without it, the import is measured with rich out of reach.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+from benchmarks.report import Figure, Result
+from benchmarks.running import run, simulator
+
+LIBRARIES = "import attrs, pluggy, structlog"
+CONFKIT = "import confkit; confkit.AsyncClient, confkit.Client, confkit.Meeting"
+WITHOUT_RICH = "import sys; sys.modules['rich'] = None; "
+#: Which must not be loaded by ``import confkit``.
+HEAVY = ("httpx", "typer", "rich")
+
+_TIMED = """
+import time
+began = time.process_time()
+{}
+print(time.process_time() - began)
+"""
+_LOADED = """
+import sys
+{}
+print(*(name for name in {!r} if name in sys.modules))
+"""
+_HELP = "import sys; sys.argv = ['confkit', '--help']; from confkit.cli import main; main()"
+_FIRST_REQUEST = """
+import anyio
+import confkit
+
+async def main():
+    async with confkit.AsyncClient("bandwidth", caller_id="+12018994444", limits="off", **{!r}) as client:
+        await client.create_conference()
+
+anyio.run(main)
+"""
+_BY_HAND = """
+import asyncio
+import httpx, httpx_aiohttp
+
+async def main(base_url, user_id, token, secret):
+    transport = httpx_aiohttp.AiohttpTransport()
+    async with httpx.AsyncClient(base_url=base_url, auth=(token, secret), transport=transport) as http:
+        reply = await http.post(f"/v1/users/{{user_id}}/conferences", json={{"from": "+12018994444"}})
+        reply.raise_for_status()
+
+asyncio.run(main(**{!r}))
+"""
+
+
+def _output(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip()
+
+
+def imported(program: str, before: str = "") -> float:
+    """Milliseconds of processor time for running a program, the interpreter's own start left out."""
+    return float(_output(before + _TIMED.format(program))) * 1000
+
+
+def process(*arguments: str) -> float:
+    """Milliseconds that a whole process takes."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+    return (time.perf_counter() - began) * 1000
+
+
+def measure(quick: bool) -> Result:
+    """All in turn, several rounds."""
+    found: dict[str, list[float]] = {}
+    with simulator() as settings:
+        first, by_hand = _FIRST_REQUEST.format(settings), _BY_HAND.format(settings)
+        for _ in range(2 if quick else 9):
+            for name, value in {
+                "attrs, pluggy, structlog": imported(LIBRARIES),
+                "confkit": imported(CONFKIT),
+                "attrs, pluggy, structlog, no rich": imported(LIBRARIES, WITHOUT_RICH),
+                "confkit, no rich": imported(CONFKIT, WITHOUT_RICH),
+                "confkit and structlog, no rich": imported(CONFKIT + "; import structlog", WITHOUT_RICH),
+                "typer and rich": imported("import typer, rich.console, rich.table"),
+                "confkit --help": process("-c", _HELP),
+                "python": process("-c", ""),
+                "first request": process("-c", first),
+                "first request by hand": process("-c", by_hand),
+            }.items():
+                found.setdefault(name, []).append(value)
+    loaded = _output(_LOADED.format(CONFKIT, HEAVY))
+    return Result(
+        name="imports",
+        title="Starting up",
+        figures=(
+            _ratio("import confkit", found, "confkit", "attrs, pluggy, structlog", 1.3),
+            _ratio("import confkit, without rich", found, "confkit, no rich", "attrs, pluggy, structlog, no rich", 1.3),
+            Figure(
+                what="of httpx, typer and rich, loaded by import confkit",
+                against="none",
+                rounds=[len(loaded.split())],
+                at_most=0,
+                note=loaded,
+            ),
+            Figure(
+                what="`confkit --help`, whole process",
+                against="a process that does nothing",
+                rounds=found["confkit --help"],
+                unit="ms",
+            ),
+            _ratio("process that sends one request", found, "first request", "first request by hand", None),
+        ),
+        data={"milliseconds": found},
+    )
+
+
+def _ratio(what: str, found: dict[str, list[float]], one: str, other: str, target: float | None) -> Figure:
+    middle = sorted(found[other])[len(found[other]) // 2]
+    ratios: list[Any] = [mine / theirs for mine, theirs in zip(found[one], found[other], strict=True)]
+    return Figure(what=what, against=f"{other} ({middle:.0f} ms)", rounds=ratios, at_most=target)
+
+
+if __name__ == "__main__":
+    run(measure, __doc__)

@@ -1,0 +1,635 @@
+"""The Asterisk provider: conferences are mixing bridges, calls are channels, and both have the ids that we choose."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import anyio
+from attrs import evolve
+
+from confkit.addresses import is_sip
+from confkit.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise
+from confkit.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, ProviderError
+from confkit.events import Event
+from confkit.hookspecs import ProviderSpec, hookimpl
+from confkit.models import (
+    Bridge,
+    BridgeState,
+    Call,
+    CallSpec,
+    CallState,
+    Conference,
+    ConferencePatch,
+    ConferenceSpec,
+    ConferenceState,
+    Dialled,
+    EndCause,
+    FindHint,
+    Media,
+    Member,
+    MemberOptions,
+    MemberPatch,
+    Membership,
+    MemberState,
+    Op,
+    RecordAction,
+    Snapshot,
+)
+from confkit_asterisk import facts, wire
+from confkit_asterisk.ari import Ari, Reopened
+from confkit_asterisk.ledger import Ledger, Leg, remember
+from confkit_asterisk.media import Studio
+from confkit_asterisk.settings import AsteriskSettings
+from confkit_asterisk.wire import BRIDGE, CONFERENCE, DIALLED, PROVIDER
+
+CAPABILITIES: Final = Capabilities(
+    materialise=Materialise.EXPLICIT,
+    joining=Joining.EXPLICIT,
+    bridging=Bridging.AFTER,
+    member=frozenset({"mute", "hold", "deaf", "coach"}),
+    play=frozenset({"conference", "member", "call", "bridge", "url", "stop"}),
+    record=frozenset({"conference", "call", "bridge", "pause"}),
+    end_hangs_up=True,
+    admits=frozenset({"conference", "bridge"}),
+    moves_calls=True,
+    events=frozenset({EventSource.STREAM}),
+    idempotency=Idempotency.CLIENT_ID,
+    finds=frozenset({"create_conference", "create_call", "add_member", "create_bridge"}),
+)
+
+
+class AsteriskProvider(ProviderSpec):
+    """Conferences on an Asterisk, through ARI.
+
+    The stream of events belongs to the provider object: nobody is dialled while nobody iterates over
+    :meth:`events`, because Asterisk hangs up on those who answer then.
+    """
+
+    name = PROVIDER
+
+    def __init__(self, settings: AsteriskSettings) -> None:
+        self._settings = settings
+        self._ari = Ari(settings)
+        self._ledger = Ledger()
+        self._studio = Studio(self._ari, self._ledger, settings.application)
+        self._doubtful: set[str] = set()
+
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        """What Asterisk can do."""
+        return CAPABILITIES
+
+    # --- conferences
+
+    @hookimpl
+    async def create_conference(self, spec: ConferenceSpec, op: Op) -> Conference:
+        """Create a mixing bridge whose id is the intent's key."""
+        _no_options(spec.provider_options, "create_conference")
+        record = await self._bridge(op, name=CONFERENCE, operation="create_conference")
+        self._ledger.conferences.add(op.key)
+        return wire.conference(record)
+
+    @hookimpl
+    async def end_conference(self, conference: Conference, op: Op) -> None:
+        """Hang up every channel, then destroy the bridge: destroying it alone would leave the calls up."""
+        if conference.id is None:
+            return
+        operation = "end_conference"
+        found = await self._ari.read(
+            "bridges", conference.id, operation=operation, decode=wire.identified, timeout=op.timeout
+        )
+        if found is not None:
+            await _each(wire.members_of(found), lambda call_id: self._give_up(call_id, op, operation))
+            for leg in self._ledger.in_conference(conference.id):  # a coach may have hung up just now
+                await self._studio.stop_coaching(leg.call.id, op)
+            await self._ari.finish("DELETE", "bridges", conference.id, operation=operation, timeout=op.timeout)
+        self._ledger.conference_over(conference.id)
+
+    @hookimpl
+    async def update_conference(self, conference: Conference, patch: ConferencePatch, op: Op) -> None:
+        """Mute or hold everyone, those who join later included."""
+        conference_id = _id(conference, "update_conference")
+        for wanted, everyone in ((patch.mute, self._ledger.muted), (patch.hold, self._ledger.held)):
+            if wanted is not None:
+                (everyone.add if wanted else everyone.discard)(conference_id)
+        found = await self._ari.read(
+            "bridges", conference_id, operation="update_conference", decode=wire.identified, timeout=op.timeout
+        )
+        if found is None:
+            raise Conflict("the conference is over", provider=PROVIDER, operation="update_conference")
+        changes = MemberPatch(mute=patch.mute, hold=patch.hold)
+        await _each(wire.members_of(found), lambda call_id: self._apply(self._ledger.known(call_id), changes, op))
+
+    # --- members
+
+    @hookimpl
+    async def add_member(self, conference: Conference, call: Call, options: MemberOptions, op: Op) -> Member:
+        """Put a channel into the bridge; the reply is the membership, and the event has been sent before it."""
+        _no_options(options.provider_options, "add_member")
+        conference_id = _id(conference, "add_member")
+        leg = self._ledger.known(call.id)
+        leg.mute, leg.hold = options.mute, options.hold
+        if op.attempt == 1 or not await self._is_in(call.id, conference_id, op):
+            previous, leg.into = leg.into, conference_id
+            try:
+                if self._silent(leg):
+                    # Before it is in, so that nothing of it is heard.
+                    await self._apply(leg, MemberPatch(mute=True, hold=True), op, operation="add_member")
+                await self._ari.send(
+                    "POST",
+                    "bridges",
+                    conference_id,
+                    "addChannel",
+                    operation="add_member",
+                    timeout=op.timeout,
+                    body={"channel": [call.id]},
+                )
+            except ProviderError:
+                leg.into = previous
+                raise
+        facts.place(self._ledger, call.id, conference_id, conference=True)
+        return Member(
+            provider=PROVIDER,
+            id=call.id,
+            call_id=call.id,
+            conference=conference,
+            state=MemberState.JOINED,
+            mute=leg.mute,
+            hold=leg.hold,
+            joined_at=datetime.now(UTC),
+        )
+
+    @hookimpl
+    async def remove_member(self, member: Member, op: Op) -> None:
+        """Take a channel out of the bridge; the call stays up."""
+        conference_id = _id(member.conference, "remove_member")
+        await self._studio.stop_coaching(member.call_id, op)
+        await self._ari.finish(
+            "POST",
+            "bridges",
+            conference_id,
+            "removeChannel",
+            operation="remove_member",
+            timeout=op.timeout,
+            body={"channel": [member.call_id]},
+        )
+
+    @hookimpl
+    async def update_member(self, member: Member, patch: MemberPatch, op: Op) -> None:
+        """Mute, hold, deafen or coach. Asterisk cannot tell what it was told, so the ledger remembers."""
+        leg = self._ledger.known(member.call_id)
+        for name in ("mute", "hold", "deaf"):
+            if (wanted := getattr(patch, name)) is not None:
+                setattr(leg, name, wanted)
+        await self._apply(leg, patch, op)
+        if patch.coach is not None:
+            await self._studio.coach(leg, patch.coach, op)
+
+    # --- calls
+
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Conference | Bridge | None) -> Dialled:
+        """Originate a channel whose id is the intent's key, into the application once it is answered."""
+        operation = "create_call"
+        _no_options(spec.provider_options, operation)
+        endpoint = self._endpoint(spec.to)
+        await self._ari.until_listening(op.timeout, operation)
+        known = self._ledger.leg(op.key)
+        if known is not None and op.attempt > 1 and (found := await self._seen(known, op)) is not None:
+            return _dialled(found, into)
+        leg = Leg(
+            call=Call(provider=PROVIDER, id=op.key, to=spec.to, caller_id=spec.caller_id),
+            into=into.id if isinstance(into, Conference) else None,
+            epoch=self._ari.epoch,
+            rings_for=spec.answer_timeout,
+        )
+        # Known before it is sent: its first events may overtake the reply.
+        self._ledger.legs[op.key] = leg
+        body = {
+            "endpoint": endpoint,
+            "app": self._settings.application,
+            "appArgs": DIALLED,
+            "callerId": spec.caller_id,
+            "timeout": wire.seconds(spec.answer_timeout),
+        }
+        try:
+            channel = await self._ari.send(
+                "POST", "channels", op.key, operation=operation, timeout=op.timeout, body=body
+            )
+        except (Conflict, InvalidRequest) as error:
+            # 409: the id is taken, so it is ours. But a malformed endpoint is answered with 409 as well.
+            if (found := await self._seen(leg, op)) is not None:
+                return _dialled(found, into)
+            self._ledger.legs.pop(op.key, None)
+            if error.status in (400, 409, 500):
+                technology = endpoint.partition("/")[0]
+                raise InvalidRequest(
+                    f"Asterisk makes no channel of the endpoint ({technology}/...): is it configured there?",
+                    provider=PROVIDER,
+                    operation=operation,
+                    status=error.status,
+                ) from error
+            raise
+        except OutcomeUnknown:
+            raise
+        except ProviderError:
+            self._ledger.legs.pop(op.key, None)
+            raise
+        created_at = wire.timestamp(channel.get("creationtime")) if isinstance(channel, dict) else None
+        leg.call = evolve(leg.call, created_at=created_at, raw=channel if isinstance(channel, dict) else {})
+        return _dialled(leg.call, into)
+
+    @hookimpl
+    async def hang_up(self, call: Call, op: Op) -> None:
+        """Delete the channel, ringing or answered."""
+        await self._give_up(call.id, op, "hang_up")
+
+    @hookimpl
+    async def answer_call(self, call: Call, into: Conference | Bridge | None, op: Op) -> Dialled:
+        """Answer an incoming call."""
+        await self._ari.send("POST", "channels", call.id, "answer", operation="answer_call", timeout=op.timeout)
+        leg = self._ledger.known(call.id)
+        leg.into = into.id if isinstance(into, Conference) else None
+        self._ledger.advance(call.id, CallState.ANSWERED, datetime.now(UTC))
+        return _dialled(leg.call, into)
+
+    @hookimpl
+    async def reject_call(self, call: Call, op: Op) -> None:
+        """Refuse an incoming call."""
+        self._ledger.known(call.id).given_up = True
+        await self._ari.finish(
+            "DELETE",
+            "channels",
+            call.id,
+            operation="reject_call",
+            timeout=op.timeout,
+            body={"reason": "busy"},
+        )
+
+    @hookimpl
+    async def send_digits(self, call: Call, digits: str, op: Op) -> None:
+        """Send DTMF; a request whose outcome is unknown is not repeated, because it would be heard twice."""
+        if op.key in self._doubtful:
+            raise OutcomeUnknown(
+                "the digits may have been sent", provider=PROVIDER, operation="send_digits", answered=False
+            )
+        try:
+            await self._ari.send(
+                "POST",
+                "channels",
+                call.id,
+                "dtmf",
+                operation="send_digits",
+                timeout=op.timeout,
+                body={"dtmf": digits},
+            )
+        except OutcomeUnknown:
+            self._doubtful.add(op.key)
+            raise
+
+    # --- bridges
+
+    @hookimpl
+    async def create_bridge(self, calls: tuple[Call, ...], op: Op) -> Bridge:
+        """Connect two answered calls."""
+        if len(calls) != 2:
+            raise InvalidRequest(
+                f"a bridge takes two answered calls, not {len(calls)}", provider=PROVIDER, operation="create_bridge"
+            )
+        record = await self._bridge(op, name=BRIDGE, operation="create_bridge")
+        ids = [call.id for call in calls]
+        try:
+            await self._ari.send(
+                "POST",
+                "bridges",
+                op.key,
+                "addChannel",
+                operation="create_bridge",
+                timeout=op.timeout,
+                body={"channel": ids},
+            )
+        except Conflict:
+            with suppress(ProviderError):
+                await self._ari.finish("DELETE", "bridges", op.key, operation="end_bridge", timeout=op.timeout)
+            raise
+        remember(self._ledger.bridges, op.key, None)
+        for call_id in ids:
+            facts.place(self._ledger, call_id, op.key, conference=False)
+        return evolve(wire.bridge(record), call_ids=tuple(ids), state=BridgeState.ACTIVE)
+
+    @hookimpl
+    async def end_bridge(self, bridge: Bridge, op: Op) -> None:
+        """Destroy the bridge; its calls stay up."""
+        await self._ari.finish("DELETE", "bridges", bridge.id, operation="end_bridge", timeout=op.timeout)
+
+    # --- media
+
+    @hookimpl
+    async def play(self, target: Conference | Member | Call | Bridge, media: Media, op: Op) -> None:
+        """Play a file, or stop what plays."""
+        await self._studio.play(target, media, op)
+
+    @hookimpl
+    async def record(self, target: Conference | Call | Bridge, action: RecordAction, op: Op) -> None:
+        """Start, stop or pause a recording."""
+        await self._studio.record(target, action, op)
+
+    # --- looking
+
+    @hookimpl
+    async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
+        """Asterisk's account, completed by what is known of those who are gone."""
+        match ref:
+            case Call():
+                return Snapshot(calls=(await self._look_at(ref.id),))
+            case Bridge():
+                record = await self._ari.read("bridges", ref.id, operation="fetch", decode=wire.identified)
+                if record is None and ref.id not in self._ledger.bridges:
+                    raise NotFound("there is no such bridge", provider=PROVIDER, operation="fetch", status=404)
+                there = wire.members_of(record) if record else ()
+                calls = await self._look_at_all(there, set(ref.call_ids) | set(there))
+                bridge = wire.bridge(record) if record else evolve(ref, state=BridgeState.ENDED)
+                return Snapshot(bridge=bridge, calls=calls)
+            case Conference():
+                return await self._look_into(ref)
+
+    @hookimpl
+    async def find(self, op_key: str, hint: FindHint) -> tuple[Call | Member | Conference | Bridge, ...]:
+        """What a lost request did create: it has the id that we chose."""
+        match hint:
+            case FindHint(operation="create_call"):
+                known = self._ledger.leg(op_key)
+                if known is not None and known.over:
+                    return (known.call,)
+                channel = await self._ari.read("channels", op_key, operation="find", decode=wire.identified)
+                return (self._seen_as(channel),) if channel else ()
+            case FindHint(operation="add_member", into=Conference() as conference, call=Call(id=call_id)):
+                snapshot = await self._look_into(conference)
+                here = (member for member in snapshot.members if member.state is MemberState.JOINED)
+                return tuple(member for member in here if member.call_id == call_id)
+            case FindHint(operation="create_conference" | "create_bridge" as operation):
+                record = await self._ari.read("bridges", op_key, operation="find", decode=wire.identified)
+                if record is None or (operation == "create_bridge" and len(wire.members_of(record)) < 2):
+                    return ()
+                return (wire.conference(record) if operation == "create_conference" else wire.bridge(record),)
+        return ()
+
+    @hookimpl
+    def events(self) -> AsyncIterator[Event]:
+        """The stream, until it breaks and is there again."""
+        return _Events(self._ari, self._ledger, self._studio)
+
+    @hookimpl
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._ari.aclose()
+
+    # --- inside
+
+    def _endpoint(self, address: str) -> str:
+        setting, template = (
+            ("sip_endpoint", self._settings.sip_endpoint) if is_sip(address) else ("endpoint", self._settings.endpoint)
+        )
+        if template is None:
+            kind = "SIP URIs" if setting == "sip_endpoint" else "numbers"
+            raise InvalidRequest(
+                f"there is no way to dial {kind}: set {setting}= or ASTERISK_{setting.upper()}",
+                provider=PROVIDER,
+                operation="create_call",
+            )
+        return template.replace("{uri}", address).replace("{number}", address)
+
+    async def _bridge(self, op: Op, *, name: str, operation: str) -> Mapping[str, Any]:
+        """Create a mixing bridge, or find the one that an earlier attempt has created."""
+        body = {"type": "mixing", "name": name}
+        try:
+            record = await self._ari.send("POST", "bridges", op.key, operation=operation, timeout=op.timeout, body=body)
+            return wire.identified(record)
+        except (TypeError, ValueError) as error:
+            raise OutcomeUnknown(
+                f"the reply cannot be read: {error}", provider=PROVIDER, operation=operation, answered=True
+            ) from error
+        except ProviderError as error:
+            # Version 22 answers 409 for an id that is taken, version 16 answers 500.
+            if error.status not in (409, 500):
+                raise
+            found = await self._ari.read(
+                "bridges", op.key, operation=operation, decode=wire.identified, timeout=op.timeout
+            )
+            if found is None:
+                raise
+            return found
+
+    async def _give_up(self, call_id: str, op: Op, operation: str) -> None:
+        leg = self._ledger.leg(call_id)
+        if leg is not None:
+            leg.given_up = True
+        await self._studio.stop_coaching(call_id, op)
+        try:
+            await self._ari.send("DELETE", "channels", call_id, operation=operation, timeout=op.timeout)
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+
+    def _silent(self, leg: Leg) -> bool:
+        return leg.mute or leg.hold or leg.into in self._ledger.muted or leg.into in self._ledger.held
+
+    async def _apply(self, leg: Leg, patch: MemberPatch, op: Op, *, operation: str = "update_member") -> None:
+        """Let through, in each direction that the patch is about, what is wanted now.
+
+        Suppressing is a property of the channel: it takes no music and no bridge for a held member to be neither
+        heard nor hearing.
+        """
+        into = leg.into or ""
+        hold = leg.hold or into in self._ledger.held
+        suppressed = {
+            "in": leg.mute or hold or into in self._ledger.muted,
+            "out": leg.deaf or hold,
+        }
+        touched = []
+        if patch.mute is not None or patch.hold is not None:
+            touched.append("in")
+        if patch.deaf is not None or patch.hold is not None:
+            touched.append("out")
+        for method, wanted in (("POST", True), ("DELETE", False)):
+            directions = [name for name in touched if suppressed[name] is wanted]
+            if directions:
+                await self._ari.send(
+                    method,
+                    "channels",
+                    leg.call.id,
+                    "mute",
+                    operation=operation,
+                    timeout=op.timeout,
+                    body={"direction": "both" if len(directions) == 2 else directions[0]},
+                )
+
+    async def _is_in(self, call_id: str, conference_id: str, op: Op) -> bool:
+        found = await self._ari.read(
+            "bridges", conference_id, operation="add_member", decode=wire.identified, timeout=op.timeout
+        )
+        return found is not None and call_id in wire.members_of(found)
+
+    async def _seen(self, leg: Leg, op: Op) -> Call | None:
+        """What became of an earlier attempt to dial; ``None`` when it certainly made no call.
+
+        Raises:
+            OutcomeUnknown: the stream has broken since, so the call may have come and gone unseen.
+        """
+        if leg.over:
+            return leg.call
+        channel = await self._ari.read(
+            "channels", leg.call.id, operation="create_call", decode=wire.identified, timeout=op.timeout
+        )
+        if channel is not None:
+            return self._seen_as(channel)
+        if (ended := self._ledger.ended.get(leg.call.id)) is not None:  # while we asked
+            return ended.call
+        if leg.epoch != self._ari.epoch:
+            raise OutcomeUnknown(
+                "the call may have been made and have ended while the event stream was down",
+                provider=PROVIDER,
+                operation="create_call",
+            )
+        return None
+
+    def _seen_as(self, channel: Mapping[str, Any]) -> Call:
+        """A channel as a call, with what we know of it."""
+        seen = wire.call(channel)
+        leg = self._ledger.legs.get(seen.id)
+        if leg is None:
+            return seen
+        if seen.state in (CallState.RINGING, CallState.ANSWERED):
+            self._ledger.advance(seen.id, seen.state, None)
+        leg.call = evolve(leg.call, created_at=leg.call.created_at or seen.created_at, raw=channel)
+        return leg.call
+
+    async def _look_at(self, call_id: str) -> Call:
+        channel = await self._ari.read("channels", call_id, operation="fetch", decode=wire.identified)
+        if channel is not None:
+            return self._seen_as(channel)
+        leg = self._ledger.leg(call_id)
+        if leg is None:
+            raise NotFound("there is no such call", provider=PROVIDER, operation="fetch", status=404)
+        if not leg.over:
+            # Its end was missed, and with it the cause.
+            self._ledger.end(call_id, EndCause.UNKNOWN)
+        return leg.call
+
+    async def _look_at_all(self, there: tuple[str, ...], wanted: set[str]) -> tuple[Call, ...]:
+        """All of these calls; of those who are in the bridge it is known that they are answered."""
+        found: dict[str, Call] = {}
+
+        async def look(call_id: str) -> None:
+            with suppress(NotFound):
+                found[call_id] = await self._look_at(call_id)
+
+        for call_id in there:
+            leg = self._ledger.known(call_id)
+            self._ledger.advance(call_id, CallState.ANSWERED, None)
+            found[call_id] = leg.call
+        await _each(sorted(wanted.difference(there)), look)
+        return tuple(found[call_id] for call_id in sorted(found))
+
+    async def _look_into(self, ref: Conference) -> Snapshot:
+        conference_id = _id(ref, "fetch")
+        record = await self._ari.read("bridges", conference_id, operation="fetch", decode=wire.identified)
+        if record is None:
+            ours = conference_id in self._ledger.conferences or conference_id in self._ledger.over
+            if not ours:
+                raise NotFound("there is no such conference", provider=PROVIDER, operation="fetch", status=404)
+            self._ledger.conference_over(conference_id)
+        there = wire.members_of(record) if record else ()
+        for call_id in there:
+            facts.place(self._ledger, call_id, conference_id, conference=True)
+        legs = list(self._ledger.in_conference(conference_id))
+        calls = await self._look_at_all(there, {leg.call.id for leg in legs})
+        conference = (
+            wire.conference(record) if record else evolve(ref, state=ConferenceState.ENDED, ended_at=datetime.now(UTC))
+        )
+        conference = evolve(
+            conference, mute=conference_id in self._ledger.muted, hold=conference_id in self._ledger.held
+        )
+        members = tuple(
+            Member(
+                provider=PROVIDER,
+                id=leg.call.id,
+                call_id=leg.call.id,
+                conference=conference,
+                state=MemberState.JOINED if leg.call.id in there else MemberState.LEFT,
+                mute=leg.mute,
+                hold=leg.hold,
+                raw=record or {},
+            )
+            for leg in legs
+            if leg.joined
+        )
+        return Snapshot(conference=conference, members=members, calls=calls)
+
+
+class _Events:
+    """The events, one by one. Not a generator: it holds nothing that would have to be released."""
+
+    def __init__(self, ari: Ari, ledger: Ledger, studio: Studio) -> None:
+        self._ari = ari
+        self._ledger = ledger
+        self._studio = studio
+        self._ready: deque[Event] = deque()
+
+    def __aiter__(self) -> _Events:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._ready:
+            await self._studio.clean_up()
+            try:
+                message = await self._ari.message()
+            except Reopened:
+                raise StopAsyncIteration from None
+            if message is None:
+                self._ready.extend(facts.engine_gone(self._ledger))
+            else:
+                self._studio.heard(message)
+                self._ready.extend(facts.take_in(message, self._ledger))
+        return self._ready.popleft()
+
+
+async def _each(ids: Iterable[str], do: Callable[[str], Awaitable[None]]) -> None:
+    """Do something to all at once; the first error is raised when all have been tried."""
+    failures: list[ProviderError] = []
+
+    async def one(id_: str) -> None:
+        try:
+            await do(id_)
+        except ProviderError as error:
+            failures.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for id_ in ids:
+            tasks.start_soon(one, id_)
+    if failures:
+        raise failures[0]
+
+
+def _dialled(call: Call, into: Conference | Bridge | None) -> Dialled:
+    explicit = isinstance(into, Conference)
+    return Dialled(call=call, membership=Membership.EXPLICIT if explicit else Membership.NONE)
+
+
+def _id(conference: Conference, operation: str) -> str:
+    if not conference.id:
+        raise InvalidRequest("the conference has no id", provider=PROVIDER, operation=operation)
+    return conference.id
+
+
+def _no_options(given: Mapping[str, Any], operation: str) -> None:
+    if given:
+        raise InvalidRequest(
+            f"unknown provider_options: {', '.join(sorted(given))} (there are none)",
+            provider=PROVIDER,
+            operation=operation,
+        )

@@ -1,0 +1,112 @@
+"""Who hears whom, measured from what each phone received."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from confkit_asterisk.softphone import Phones
+
+from confkit import Outcome, ParticipantState
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_each_of_five_hears_exactly_the_other_four(connect: Any, phones: Phones, hear: Any) -> None:
+    five = phones.five()
+    async with connect() as client, client.connect(*(phone.user for phone in five)) as meeting:
+        assert {person.state for person in meeting.participants} == {ParticipantState.JOINED}
+        await hear(five)
+    assert [phone.rang for phone in five] == [1] * 5
+    assert meeting.left_behind == ()
+    await phones.until(lambda: not any(phone.up for phone in five))
+
+
+async def test_a_muted_member_is_heard_by_nobody_and_hears_all(connect: Any, phones: Phones, hear: Any) -> None:
+    five = phones.five()
+    async with connect() as client, client.connect(*(phone.user for phone in five)) as meeting:
+        await hear(five)
+        await meeting.mute(five[1].user)
+        await hear(five, muted=[five[1]])
+        assert meeting.participant(five[1].user).mute
+        await meeting.unmute(five[1].user)
+        await hear(five)
+
+
+async def test_a_held_member_is_neither_heard_nor_hears(connect: Any, phones: Phones, hear: Any) -> None:
+    five = phones.five()
+    async with connect() as client, client.connect(*(phone.user for phone in five)) as meeting:
+        await meeting.mute(five[2].user)
+        await meeting.hold(five[2].user)
+        await hear(five, muted=[five[2]], deaf=[five[2]])
+        await meeting.resume(five[2].user)
+        await hear(five, muted=[five[2]])  # resuming does not unmute
+        await meeting.unmute(five[2].user)
+        await hear(five)
+
+
+async def test_after_a_removal_the_rest_hear_each_other(connect: Any, phones: Phones, hear: Any) -> None:
+    five = phones.five()
+    async with connect() as client, client.connect(*(phone.user for phone in five)) as meeting:
+        await hear(five)
+        await meeting.remove(five[0].user)
+        await hear(five[1:])
+        await phones.until(lambda: not five[0].up)
+        assert meeting.participant(five[0].user).outcome is Outcome.LEFT
+
+
+async def test_everyone_can_be_muted_and_those_who_come_are_too(connect: Any, phones: Phones, hear: Any) -> None:
+    five = phones.five()
+    async with connect() as client, client.connect(*(phone.user for phone in five[:4])) as meeting:
+        await meeting.mute(five[0].user)
+        await meeting.mute_all()
+        await hear(five[:4], muted=five)
+        await meeting.add(five[4].user)
+        await phones.until(lambda: five[4].up)
+        await hear(five, muted=five)
+        await meeting.mute_all(False)
+        await hear(five, muted=five[:1])  # was muted by itself
+
+
+async def test_a_bridge_of_two_hears_both_ways_and_grows(connect: Any, phones: Phones, hear: Any) -> None:
+    ann, ben, cleo, *_ = phones.five()
+    async with connect() as client, client.connect(ann.user, ben.uri) as meeting:
+        assert meeting.bridge is not None
+        await hear([ann, ben])
+        await meeting.add(cleo.user)
+        await hear([ann, ben, cleo])
+        assert meeting.conference is not None
+    assert (ann.rang, ben.rang, cleo.rang) == (1, 1, 1)
+
+
+async def test_who_hangs_up_has_left_and_the_others_stay(connect: Any, phones: Phones, hear: Any) -> None:
+    five = phones.five()
+    async with connect() as client, client.connect(*(phone.user for phone in five)) as meeting:
+        await hear(five)
+        five[3].hang_up()
+        await phones.until(lambda: meeting.participant(five[3].user).outcome is Outcome.LEFT)
+        await hear(five[:3] + five[4:])
+
+
+async def test_the_operations_by_hand(connect: Any, phones: Phones, hear: Any) -> None:
+    three = phones.five()[:3]
+    async with connect() as client:
+        conference = await client.create_conference()
+        calls = [await client.create_call(phone.user, into=conference) for phone in three]
+        members = [await client.add_member(conference, call) for call in calls]
+        await hear(three)
+        await client.update_member(members[0], deaf=True)
+        await hear(three, deaf=three[:1])
+        await client.update_member(members[0], deaf=False)
+        await client.remove_member(members[2])
+        await client.remove_member(members[2])
+        await hear(three, muted=three[2:], deaf=three[2:])
+        assert three[2].up
+        snapshot = await client.fetch(conference)
+        assert {member.call_id for member in snapshot.members if member.state.value == "joined"} == {
+            call.id for call in calls[:2]
+        }
+        await client.hang_up(calls[2])
+        await client.end_conference(conference)
+        await client.end_conference(conference)
+        await phones.until(lambda: not any(phone.up for phone in three))
