@@ -38,7 +38,7 @@ def simulations(count: int, rounds: int) -> list[float]:
 
 def conformance(rounds: int) -> list[float]:
     """Seconds of processor time for the conformance suite on the fake, pytest included."""
-    path = ROOT / "plugins" / "fake" / "tests" / "test_conformance.py"
+    path = ROOT / "tests" / "conformance" / "test_fake.py"
     if not path.exists():
         return []
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(path)]

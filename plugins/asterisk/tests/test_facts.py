@@ -161,3 +161,12 @@ def test_causes(cause: int) -> None:
 def test_any_other_cause_is_a_fault() -> None:
     assert wire.cause_of(38) is EndCause.FAILED
     assert wire.cause_of(None) is EndCause.UNKNOWN
+
+
+def test_a_cause_that_comes_late_is_learnt(ledger: Ledger) -> None:
+    ledger.end("call-1", EndCause.UNKNOWN)  # a look at the channel found nothing
+    assert end(ledger, 17, AT) is EndCause.BUSY
+    leg = ledger.leg("call-1")
+    assert leg is not None
+    assert leg.call.cause is EndCause.BUSY
+    assert end(ledger, 16, AT) is EndCause.BUSY

@@ -116,7 +116,11 @@ class Ledger:
         leg = self.legs.pop(call_id, None)
         if leg is None:
             known = self.ended.get(call_id)
-            return known.call.cause or cause if known else cause
+            if known is None:
+                return cause
+            if known.call.cause is EndCause.UNKNOWN:
+                known.call = evolve(known.call, cause=_cause(known, cause, at or datetime.now(UTC)))
+            return known.call.cause or cause
         ended_at = at or datetime.now(UTC)
         cause = _cause(leg, cause, ended_at)
         leg.call = evolve(leg.call, state=CallState.ENDED, cause=cause, ended_at=ended_at)

@@ -61,6 +61,9 @@ CAPABILITIES: Final = Capabilities(
     finds=frozenset({"create_conference", "create_call", "add_member", "create_bridge"}),
 )
 
+#: How long an event may take after the channel that it is about has gone, in seconds.
+_ON_ITS_WAY: Final = 1.0
+
 
 class AsteriskProvider(ProviderSpec):
     """Conferences on an Asterisk, through ARI.
@@ -515,6 +518,11 @@ class AsteriskProvider(ProviderSpec):
         leg = self._ledger.leg(call_id)
         if leg is None:
             raise NotFound("there is no such call", provider=PROVIDER, operation="fetch", status=404)
+        if leg.epoch == self._ari.epoch:
+            # Only the event says why it ended, and it is on its way.
+            with anyio.move_on_after(_ON_ITS_WAY):
+                while not leg.over:  # noqa: ASYNC110 - the ledger is plain data
+                    await anyio.sleep(0.01)
         if not leg.over:
             # Its end was missed, and with it the cause.
             self._ledger.end(call_id, EndCause.UNKNOWN)
