@@ -59,7 +59,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _pytest(folder: Path, *options: str) -> str:
-    plugin = ["-p", "confkit.testing.pytest_plugin", "-p", "no:cacheprovider"]
+    plugin = ["-p", "no:cacheprovider"]  # confkit's own is installed as an entry point
     command = [sys.executable, "-m", "pytest", *plugin, *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
 
