@@ -87,7 +87,9 @@ CASES: list[tuple[dict[str, Any], dict[str, Any] | None, type[events.Event] | No
         events.PlaybackEnded,
     ),
     (
-        event("RecordingFinished", recording={"name": "r-1", "target_uri": "channel:call-1-listen", "duration": 1}),
+        event(
+            "RecordingFinished", recording={"name": "r-1", "target_uri": "channel:call-1-listen-op-7", "duration": 1}
+        ),
         {"recording_id": "r-1", "call_id": "call-1"},
         events.RecordingReady,
     ),

@@ -219,4 +219,4 @@ def _where(target: str) -> dict[str, Any]:
     kind, _, id_ = target.partition(":")
     if kind == "bridge":
         return {"conference_id": id_}
-    return {"call_id": id_.removesuffix("-whisper").removesuffix("-listen")}
+    return {"call_id": id_.partition("-listen")[0].removesuffix("-whisper")}

@@ -33,6 +33,7 @@ class Leg:
         joined: whether it has been a member of ``into``.
         given_up: whether we have asked for its end.
         coach: the only call that hears it.
+        coaching: the intent by which that was set up.
     """
 
     call: Call
@@ -47,6 +48,7 @@ class Leg:
     hold: bool = False
     deaf: bool = False
     coach: str | None = None
+    coaching: str | None = None
 
     @property
     def over(self) -> bool:

@@ -1,8 +1,7 @@
 """Playing, recording and coaching: what takes channels of our own beside a call's.
 
 A snoop channel hears a call (``spy``) or speaks to its party (``whisper``) without taking the call out of its bridge,
-as playing to the channel itself would. Its id is made of the call's, so it is found again without being remembered,
-and it ends with the call.
+as playing to the channel itself would. It ends with the call.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import anyio
 
-from confkit.errors import Conflict, InvalidRequest, NotReady, OutcomeUnknown, ProviderError, Unsupported
+from confkit.errors import Conflict, InvalidRequest, NotReady, ProviderError, Unsupported
 from confkit.models import STOP, Bridge, Call, Conference, Media, Member, Op, RecordAction
 from confkit_asterisk.ari import Ari
 from confkit_asterisk.ledger import Ledger, Leg
@@ -61,6 +60,7 @@ class Studio:
         self._application = application
         self._snoops: dict[str, anyio.Event] = {}
         self._recordings: dict[str, anyio.Event] = {}
+        self._listeners: dict[str, str] = {}  # by call, the channel through which it is recorded
         self._coaches_gone: list[str] = []
 
     def heard(self, message: Mapping[str, Any]) -> None:
@@ -76,8 +76,9 @@ class Studio:
             waiting.set()
         elif message.get("type") == "ChannelDestroyed":
             self._snoops.pop(call_id, None)
+            self._listeners.pop(call_id, None)
             leg = self._ledger.leg(call_id)
-            if leg is not None and leg.coach is not None:
+            if leg is not None and leg.coaching is not None:
                 self._coaches_gone.append(call_id)
 
     async def clean_up(self) -> None:
@@ -120,7 +121,7 @@ class Studio:
                 alone = isinstance(target, Call) and (leg is None or leg.bridge is None)
                 if alone:
                     return "channels", call_id  # nothing is said to it into which could be whispered
-                return "channels", await self._snoop(call_id, "whisper", op, "play", whisper="out")
+                return "channels", await self._snoop(call_id, f"{call_id}-whisper", op, "play", whisper="out")
 
     def _paths(self, target: Conference | Member | Call | Bridge) -> list[tuple[str, str]]:
         match target:
@@ -135,7 +136,7 @@ class Studio:
         """Start, stop, pause, or go on with a recording."""
         match target:
             case Call(id=call_id):
-                path = ("channels", f"{call_id}-listen")
+                path = ("channels", self._listeners.get(call_id) or f"{call_id}-listen-{op.key}")
             case Conference(id=found) | Bridge(id=found):
                 path = ("bridges", found or "")
         where = _target_uri(path)
@@ -159,11 +160,14 @@ class Studio:
                 await self._control("POST", name, "stop", op)
                 self._ledger.forget_target(where)
                 if isinstance(target, Call):
+                    self._listeners.pop(target.id, None)
+                    self._snoops.pop(path[1], None)
                     await self._ari.finish("DELETE", "channels", path[1], operation="record", timeout=op.timeout)
 
     async def _start_recording(self, target: Conference | Call | Bridge, path: tuple[str, str], op: Op) -> None:
         if isinstance(target, Call):
-            await self._snoop(target.id, "listen", op, "record", spy="both")
+            await self._snoop(target.id, path[1], op, "record", spy="both")
+            self._listeners[target.id] = path[1]
         body = {"name": op.key, "format": "wav"}
         started = self._recordings[op.key] = anyio.Event()
         try:
@@ -191,17 +195,18 @@ class Studio:
         hears it at full strength and is connected to another that whispers to the one who is coached.
         """
         call_id = leg.call.id
-        if leg.coach is not None and leg.coach != whom:
+        if leg.coaching not in (None, op.key):
             await self.stop_coaching(call_id, op)
         if not whom:
             await self._volume(call_id, "0", op)
             return
         await self._volume(call_id, _NOTHING, op)
         leg.coach = whom
-        source = await self._snoop(call_id, "coach", op, "update_member", spy="in")
-        sink = await self._snoop(call_id, "coached", op, "update_member", of=whom, whisper="out")
-        room = f"{call_id}-coaching"
-        with suppress(Conflict):
+        leg.coaching = op.key
+        source = await self._snoop(call_id, f"{op.key}-coach", op, "update_member", spy="in")
+        sink = await self._snoop(whom, f"{op.key}-coached", op, "update_member", whisper="out")
+        room = f"{op.key}-coaching"
+        try:
             await self._ari.send(
                 "POST",
                 "bridges",
@@ -210,6 +215,10 @@ class Studio:
                 timeout=op.timeout,
                 body={"type": "mixing", "name": COACHING},
             )
+        except ProviderError as error:
+            # The id is the intent's: an earlier attempt did it. Version 16 answers 500 then.
+            if op.attempt == 1 or error.status not in (409, 500):
+                raise
         await self._ari.send(
             "POST",
             "bridges",
@@ -223,16 +232,16 @@ class Studio:
     async def stop_coaching(self, call_id: str, op: Op) -> None:
         """Take down what coaching took, if the call coaches anybody."""
         leg = self._ledger.leg(call_id)
-        if leg is None or leg.coach is None:
+        if leg is None or leg.coaching is None:
             return
         for path in (
-            ("channels", f"{call_id}-coach"),
-            ("channels", f"{call_id}-coached"),
-            ("bridges", f"{call_id}-coaching"),
+            ("channels", f"{leg.coaching}-coach"),
+            ("channels", f"{leg.coaching}-coached"),
+            ("bridges", f"{leg.coaching}-coaching"),
         ):
             self._snoops.pop(path[1], None)
             await self._ari.finish("DELETE", *path, operation="update_member", timeout=op.timeout)
-        leg.coach = None
+        leg.coach = leg.coaching = None
 
     async def _volume(self, call_id: str, value: str, op: Op) -> None:
         await self._ari.send(
@@ -245,29 +254,23 @@ class Studio:
             body={"variable": "VOLUME(RX)", "value": value},
         )
 
-    async def _snoop(
-        self, call_id: str, role: str, op: Op, operation: str, *, of: str | None = None, **how: str
-    ) -> str:
+    async def _snoop(self, call_id: str, id_: str, op: Op, operation: str, **how: str) -> str:
         """A snoop channel of a call; made, if it is not there.
 
         Args:
-            role: the ending of its id.
-            of: the call that it is a snoop of, where that is another than the one whose id it has.
+            id_: its own. An id is not used again once its channel has been ended: Asterisk confirms that before the
+                channel is gone, so the new one would meet the old one.
         """
-        id_ = f"{call_id}-{role}"
         if id_ in self._snoops:
             return id_
         there = self._snoops[id_] = anyio.Event()
         body = {"app": self._application, "appArgs": SNOOPING, **how}
         try:
             await self._ari.send(
-                "POST", "channels", of or call_id, "snoop", id_, operation=operation, timeout=op.timeout, body=body
+                "POST", "channels", call_id, "snoop", id_, operation=operation, timeout=op.timeout, body=body
             )
-        except OutcomeUnknown:
-            del self._snoops[id_]
-            raise
         except Conflict:
-            there.set()  # made by an earlier attempt
+            there.set()  # made by an earlier attempt, or by an earlier process
         except ProviderError:
             del self._snoops[id_]
             raise

@@ -13,7 +13,7 @@ from confkit_asterisk.engine import Engine, Installation
 from confkit_asterisk.softphone import Phone, Phones, hearing
 
 import confkit
-from plugins.asterisk.tests.media.loopback import Proxy, before
+from plugins.asterisk.tests.media.loopback import Proxy, before, clear
 
 CALLER_ID = "+12015550199"
 Connect = Callable[..., AbstractAsyncContextManager[confkit.AsyncClient]]
@@ -53,9 +53,12 @@ def connect(engine: Engine, phones: Phones) -> Connect:
     @asynccontextmanager
     async def opened(**settings: Any) -> AsyncIterator[confkit.AsyncClient]:
         given = engine.settings(numbers_at=phones.port) | settings
-        async with confkit.AsyncClient("asterisk", caller_id=CALLER_ID, **given) as client:
-            yield client
-        await phones.until(lambda: not up(engine), describe=lambda: up(engine))
+        try:
+            async with confkit.AsyncClient("asterisk", caller_id=CALLER_ID, **given) as client:
+                yield client
+            await phones.until(lambda: not up(engine), describe=lambda: up(engine))
+        finally:
+            clear(engine)  # one test that fails must not fail the next
 
     return opened
 

@@ -252,10 +252,15 @@ def harness_of(engine: Engine) -> Iterator[AsteriskHarness]:
             portal.wrap_async_context_manager(before(engine)) as proxy,
         ):
             yield AsteriskHarness(engine, portal, phones, proxy)
-        for kind in ("channels", "bridges"):
-            for each in engine.get(kind):
-                with suppress(urllib.error.HTTPError):
-                    engine.delete(f"{kind}/{each['id']}")
+        clear(engine)
+
+
+def clear(engine: Engine) -> None:
+    """End whatever is up at the engine."""
+    for kind in ("channels", "bridges"):
+        for each in engine.get(kind):
+            with suppress(urllib.error.HTTPError):
+                engine.delete(f"{kind}/{each['id']}")
 
 
 @asynccontextmanager

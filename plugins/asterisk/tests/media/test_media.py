@@ -132,3 +132,27 @@ async def test_a_conference_and_a_call_are_recorded(connect: Any, phones: Phones
         names = {each["name"] for each in engine.get("recordings/stored")}
         assert event.recording_id in names
         assert len(names) >= 2
+
+
+async def test_what_is_switched_off_and_on_again_at_once(connect: Any, phones: Phones, hear: Any) -> None:
+    """Asterisk confirms the end of a bridge or channel before it is gone, so nothing may be made under its id."""
+    coach, agent, customer, *_ = phones.five()
+    group = [coach, agent, customer]
+    async with connect() as client:
+        conference = await client.create_conference()
+        calls = [await client.create_call(phone.user, into=conference) for phone in group]
+        members = [await client.add_member(conference, call) for call in calls]
+        for _ in range(15):
+            await client.update_member(members[0], coach=calls[1].id)
+            await client.update_member(members[0], coach="")
+            await client.record(calls[2], RecordAction.START)
+            await client.record(calls[2], RecordAction.STOP)
+        await hear(group)
+        await client.update_member(members[0], coach=calls[1].id)
+        want = {
+            coach.user: {agent.user, customer.user},
+            agent.user: {coach.user, customer.user},
+            customer.user: {agent.user},
+        }
+        await phones.until(lambda: hearing(group) == want, describe=lambda: hearing(group))
+        await client.end_conference(conference)
