@@ -18,7 +18,9 @@ from benchmarks.page import page
 from benchmarks.report import Result, machine, table
 
 #: In the order of the page. Each is a module that prints its result, run in a process of its own.
-NAMES = ("establish", "limits", "requests", "steps", "meetings", "intake", "webhooks", "imports", "suites")
+NAMES = (
+    *("establish", "limits", "members", "requests", "steps", "meetings", "intake", "webhooks", "imports", "suites"),
+)
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 

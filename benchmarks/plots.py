@@ -101,6 +101,29 @@ def _limits(figure: Figure, data: dict[str, Any]) -> None:
     right.legend(fontsize=9)
 
 
+def _members(figure: Figure, data: dict[str, Any]) -> None:
+    """Time and processor time against the number of members, at both platforms."""
+    left, right = figure.subplots(1, 2)
+    sizes = sorted({point["members"] for point in data["points"]})
+    named = {"Asterisk": ("Asterisk", OURS, "o"), "Bandwidth": ("Bandwidth's simulator", THEIRS, "s")}
+    for where, (label, colour, marker) in named.items():
+        mine = [point for point in data["points"] if point["where"] == where]
+        shown = [point["members"] for point in mine]
+        for axes, what in ((left, "seconds"), (right, "client")):
+            medians, spread = _spread([point[what] for point in mine])
+            axes.errorbar(shown, medians, spread, fmt=f"{marker}-", color=colour, capsize=4, label=label)
+    engine = [point for point in data["points"] if point["engine"]]
+    medians, spread = _spread([point["engine"] for point in engine])
+    shown = [point["members"] for point in engine]
+    right.errorbar(shown, medians, spread, fmt="^:", color=QUIET, capsize=4, label="Asterisk, the engine itself")
+    left.set(xlabel="members of one conference", ylabel="until all have joined (s)", ylim=(0, None), xticks=sizes)
+    right.set(
+        xlabel="members of one conference", ylabel="processor time per member (ms)", ylim=(0, None), xticks=sizes
+    )
+    left.legend(fontsize=9, loc="upper left")
+    right.legend(fontsize=9)
+
+
 def _requests(figure: Figure, data: dict[str, Any]) -> None:
     axes = figure.subplots()
     named = {
@@ -224,6 +247,7 @@ def _spread(values: Sequence[Sequence[float]]) -> tuple[list[float], list[list[f
 PLOTS: dict[str, Callable[[Figure, dict[str, Any]], None]] = {
     "establish": _establish,
     "limits": _limits,
+    "members": _members,
     "requests": _requests,
     "steps": _steps,
     "meetings": _meetings,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from confkit_asterisk.softphone import Phones
 
-from confkit import Outcome, ParticipantState
+from confkit import Outcome, ParticipantState, Policy, PolicyError
 
 pytestmark = pytest.mark.anyio
 
@@ -110,3 +110,17 @@ async def test_the_operations_by_hand(connect: Any, phones: Phones, hear: Any) -
         await client.end_conference(conference)
         await client.end_conference(conference)
         await phones.until(lambda: not any(phone.up for phone in three))
+
+
+async def test_fifty_by_raising_the_policys_maximum(connect: Any, phones: Phones) -> None:
+    fifty = [phones.add(f"+1919555{number:04}") for number in range(50)]
+    everyone = [phone.user for phone in fifty]
+    async with connect() as client:
+        with pytest.raises(PolicyError, match="maximum of 20"):
+            await client.connect(*everyone).__aenter__()
+    async with connect(policy=Policy(maximum=50)) as client, client.connect(*everyone) as meeting:
+        assert [person.outcome for person in meeting.participants] == [Outcome.JOINED] * 50
+        snapshot = await client.fetch(meeting.conference)
+        assert sum(member.state.value == "joined" for member in snapshot.members) == 50
+    assert [phone.rang for phone in fifty] == [1] * 50
+    assert meeting.left_behind == ()
