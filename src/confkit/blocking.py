@@ -10,9 +10,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
 from confkit.capabilities import Capabilities
 from confkit.client import AsyncClient
@@ -22,6 +20,9 @@ from confkit.meeting import Meeting, MeetingState, Who
 from confkit.models import Bridge, Conference, Participant, Party
 from confkit.policy import Mode, Policy
 from confkit.trace import Trace
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -219,6 +220,8 @@ class Client(_Wrapper):
     def __enter__(self) -> Self:
         if self._opened is not None:
             raise ConfkitError("this client is open already")
+        from anyio.from_thread import start_blocking_portal  # it loads concurrent.futures
+
         self._threads = start_blocking_portal()
         portal = self._threads.__enter__()
         client = portal.wrap_async_context_manager(self._wrapped)

@@ -9,7 +9,7 @@ Each is one step: checked against the provider's capabilities, paced, retried wh
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -250,7 +250,7 @@ class Operations:
         await self._do("play", target, media)
 
     async def _do(self, operation: str, *arguments: Any, limit: str | None = None) -> Any:
-        key = f"op-{uuid.uuid4().hex}"
+        key = f"op-{secrets.token_hex(16)}"
         return await self._steps.run(
             StepRequest(operation=operation, arguments=arguments, op_key=key, step=key, limit=limit)
         )

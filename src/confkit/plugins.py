@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -13,11 +12,16 @@ from confkit.errors import PluginError, ProviderNotFound
 from confkit.hookspecs import PROJECT, REQUIRED, ModuleSpec, ProviderSpec
 from confkit.settings import Settings
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 GROUP = "confkit"
 
 
 def installed() -> dict[str, list[EntryPoint]]:
     """The installed providers by name; more than one entry point under a name is a clash."""
+    from importlib.metadata import entry_points  # it loads a mail parser and a zip reader
+
     found: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=GROUP):
         same = found.setdefault(point.name, [])
