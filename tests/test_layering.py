@@ -29,7 +29,7 @@ LAYERS = [
     {"controls"},
     {"intake", "roster", "table"},
     {"flows", "steps"},
-    {"http", "otel", "pacing", "plugins"},
+    {"http", "otel", "pacing", "plugins", "transport"},
     {"hookspecs", "messages", "trace"},
     {"clock", "policy", "settings", "watching"},
     {"addresses", "capabilities", "errors", "events", "log", "models"},

@@ -13,20 +13,15 @@ What became of a request, as told by the class of the error:
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import re
 import socket
 import ssl
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit
-from urllib.request import getproxies
 
 import anyio
 import anyio.lowlevel
@@ -45,6 +40,7 @@ from confkit.errors import (
     Unauthenticated,
     Unavailable,
 )
+from confkit.transport import Progress, certainly_not_sent, load, opened, phases, whole
 
 if TYPE_CHECKING:
     import httpx
@@ -55,10 +51,6 @@ T = TypeVar("T")
 LARGEST_BODY: Final = 4 * 1024 * 1024
 #: How long a request that only reads may take.
 READ_TIMEOUT: Final = timedelta(seconds=10)
-#: Idle connections are dropped before servers commonly drop them (after 5 s), because a request that meets a
-#: closing connection is one whose outcome nobody knows.
-_KEEPALIVE_SECONDS: Final = 3.0
-_CONNECTIONS: Final = 100
 
 #: What a status means where the provider's own code says nothing (RFC 9110 section 15).
 STATUSES: Final[Mapping[int, type[ProviderError]]] = {
@@ -258,17 +250,23 @@ class Http:
     ) -> None:
         self.provider = provider
         self.base_url = base_url.rstrip("/")
-        self._auth = auth
         self._errors = errors
+        basic = isinstance(auth, tuple)
+        credentials = base64.b64encode(":".join(auth).encode()).decode() if basic else str(auth)
+        self._headers = {
+            "Authorization": f"{'Basic' if basic else 'Bearer'} {credentials}",
+            "Accept": "application/json",
+            # Bodies are bounded as they come over the wire, so they must not grow afterwards.
+            "Accept-Encoding": "identity",
+            "User-Agent": "confkit",
+        }
         # Encoded as well: a platform that repeats a request's header repeats the credentials in it.
-        basic = (base64.b64encode(":".join(auth).encode()).decode(), *auth) if isinstance(auth, tuple) else (auth,)
-        self._secrets = (*basic, *secrets)
+        self._secrets = (credentials, *(auth if basic else ()), *secrets)
         self._transport = transport
-        self._client: httpx.AsyncClient | None = None
         self._closed = False
         # Not at the first request: it would arrive some tenths of a second after its time, and the next one, sent at
         # the distance that the limit asks for, too soon after it.
-        _load()
+        load()
 
     def __repr__(self) -> str:
         return f"Http({self.provider!r}, {without_credentials(self.base_url)!r})"
@@ -328,29 +326,29 @@ class Http:
         """
         exchange = _Exchange(http=self, operation=operation, mutation=method not in ("GET", "HEAD"), timeout=timeout)
         url = "/".join((self.base_url, *(_segment(part, exchange) for part in path)))
-        client = self._open(exchange)
-        progress = _Progress()
+        transport = self._open(exchange)
+        progress = Progress()
         import httpx
 
         try:
-            request = client.build_request(
+            request = httpx.Request(
                 method,
                 url,
                 params=query,
+                headers=self._headers,
                 json=body,
                 data=form,
-                timeout=_phases(timeout),
-                extensions={"trace": progress},
+                extensions={"trace": progress, "timeout": phases(timeout)},
             )
         except (ValueError, TypeError, httpx.InvalidURL) as error:
             raise exchange.unsendable(error) from error
-        request.stream = _whole()(request.content)
+        request.stream = whole()(request.content)
         await anyio.lowlevel.checkpoint_if_cancelled()  # whoever was cancelled before sending has sent nothing
         head: httpx.Response | None = None
         content, complete, failure = b"", False, None
         try:
             with anyio.fail_after(timeout.total_seconds()):
-                head = await client.send(request, stream=True)
+                head = await transport.handle_async_request(request)
                 content, complete = await _content(head)
         except Exception as error:  # any: transports let exceptions out that httpx has no word for
             failure = error
@@ -376,41 +374,17 @@ class Http:
     async def aclose(self) -> None:
         """Close all connections; requests sent afterwards are refused."""
         self._closed = True
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
 
-    def _open(self, exchange: _Exchange) -> httpx.AsyncClient:
-        """The client, made at the first request, because only then it is known which event loop runs."""
+    def _open(self, exchange: _Exchange) -> httpx.AsyncBaseTransport:
+        """The transport, made at the first request, because only then it is known which event loop runs."""
         if self._closed:
             raise Unavailable("the client is closed", provider=self.provider, operation=exchange.operation)
-        if self._client is None:
-            import httpx
-
-            # Reading the certificate authorities takes longer than a request. Without TLS none are needed, and
-            # a context that knows none trusts nobody.
-            encrypted = self.base_url.lower().startswith("https:")
-            verify = httpx.create_ssl_context() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            limits = httpx.Limits(
-                max_connections=_CONNECTIONS,
-                max_keepalive_connections=_CONNECTIONS,
-                keepalive_expiry=_KEEPALIVE_SECONDS,
-            )
-            self._client = httpx.AsyncClient(
-                auth=httpx.BasicAuth(*self._auth) if isinstance(self._auth, tuple) else None,
-                headers={
-                    **({} if isinstance(self._auth, tuple) else {"Authorization": f"Bearer {self._auth}"}),
-                    "Accept": "application/json",
-                    # Bodies are bounded as they come over the wire, so they must not grow afterwards.
-                    "Accept-Encoding": "identity",
-                    "User-Agent": "confkit",
-                },
-                limits=limits,
-                verify=verify,
-                transport=self._transport or _fast_transport(limits, verify),
-                follow_redirects=False,
-            )
-        return self._client
+        if self._transport is None:
+            self._transport = opened(self.base_url)
+        return self._transport
 
     def safe(self, text: str) -> str:
         """See :func:`redacted`; knows this connection's secrets."""
@@ -422,19 +396,6 @@ class Http:
         return self._errors
 
 
-class _Progress:
-    """Told by httpcore how far a request got (its ``trace`` extension); other transports tell nothing."""
-
-    def __init__(self) -> None:
-        self.told = False
-        self.sent = False
-
-    async def __call__(self, event: str, _: object) -> None:
-        self.told = True
-        if event.endswith("send_request_headers.started"):
-            self.sent = True
-
-
 @frozen(kw_only=True)
 class _Exchange:
     """One request's circumstances, which decide what a failure means."""
@@ -444,9 +405,9 @@ class _Exchange:
     mutation: bool
     timeout: timedelta
 
-    def unanswered(self, failure: Exception, progress: _Progress) -> ProviderError:
+    def unanswered(self, failure: Exception, progress: Progress) -> ProviderError:
         """No status line came."""
-        if _certainly_not_sent(failure, progress):
+        if certainly_not_sent(failure, progress):
             why = self._why(failure, missing="connection")
             return self._error(Unavailable, f"cannot connect to {self.http.host}: {why}")
         if not self.mutation:
@@ -518,92 +479,6 @@ class _Exchange:
         if any("Protocol" in type(cause).__name__ for cause in chain):
             return "the connection was closed, or spoke no HTTP, before the reply"
         return "the connection was lost before the reply"
-
-
-def _load() -> None:
-    import_module("httpx")
-    with contextlib.suppress(ImportError):
-        import_module("httpx_aiohttp")
-
-
-def _phases(timeout: timedelta) -> httpx.Timeout:
-    """Connecting may take most of the time but not all, so that its failure is seen for what it is."""
-    import httpx
-
-    connecting = 0.9 * timeout.total_seconds()
-    return httpx.Timeout(None, connect=connecting, pool=connecting)
-
-
-def _certainly_not_sent(failure: Exception, progress: _Progress) -> bool:
-    import httpx
-
-    if isinstance(failure, httpx.ProxyError):  # the proxy made no tunnel
-        return True
-    if progress.told:
-        return not progress.sent
-    cause = failure.__cause__
-    if type(cause).__module__.partition(".")[0] == "aiohttp":
-        # httpx-aiohttp 0.2.0 turns every ClientConnectionError into ConnectTimeout, even a reset after the
-        # request; only aiohttp's own classes tell the two apart.
-        aiohttp: Any = sys.modules["aiohttp"]
-        return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-    before = (
-        httpx.ConnectError,
-        httpx.ConnectTimeout,
-        httpx.PoolTimeout,
-        httpx.UnsupportedProtocol,
-    )
-    return isinstance(failure, before)
-
-
-def _fast_transport(limits: httpx.Limits, verify: ssl.SSLContext) -> httpx.AsyncBaseTransport | None:
-    """aiohttp's connections under httpx's interface, a quarter of the CPU time, where they can be had.
-
-    Not under trio, and not where the environment names proxies, which httpx-aiohttp would pass over.
-    """
-    trio = sys.modules.get("trio")
-    if (trio is not None and trio.lowlevel.in_trio_run()) or getproxies():
-        return None
-    try:
-        aiohttp: Any = import_module("aiohttp")
-        fast: Any = import_module("httpx_aiohttp")
-    except ImportError:
-        return None
-
-    def session() -> Any:
-        connector = aiohttp.TCPConnector(
-            limit=limits.max_connections, keepalive_timeout=limits.keepalive_expiry, ssl=verify
-        )
-        made = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        # It would send GET, PUT and DELETE again by itself when a connection dies; there is no public switch.
-        made._retry_connection = False
-        return made
-
-    transport: httpx.AsyncBaseTransport = fast.AiohttpTransport(client=session, verify=verify)
-    return transport
-
-
-@cache
-def _whole() -> Callable[[bytes], httpx.AsyncByteStream]:
-    """The class of a request's body as one piece; made when httpx is there.
-
-    httpx's own is an async generator, which a cancelled request leaves unfinished, of which trio warns.
-    """
-    import httpx
-
-    class Whole(httpx.AsyncByteStream):
-        def __init__(self, content: bytes) -> None:
-            self._left = [content]
-
-        def __aiter__(self) -> Whole:
-            return self
-
-        async def __anext__(self) -> bytes:
-            if not self._left:
-                raise StopAsyncIteration
-            return self._left.pop()
-
-    return Whole
 
 
 async def _content(response: httpx.Response) -> tuple[bytes, bool]:
