@@ -21,6 +21,7 @@ from confkit.intake import Intake
 from confkit.log import logger
 from confkit.messages import EndReason, Failure, Happened, MeetingBrief, MeetingEnd
 from confkit.models import Bridge, Conference, Dialled, FindHint, Snapshot
+from confkit.pacing import Withdrawal
 from confkit.policy import Policy
 from confkit.sequence import FLOWS
 from confkit.steps import StepRequest, Steps
@@ -28,11 +29,9 @@ from confkit.steps import StepRequest, Steps
 if TYPE_CHECKING:
     from confkit.meeting import Meeting
 
-#: The pause after the first poll, in seconds. It doubles up to the provider's ``poll_interval``, and starts over when
-#: somebody else is dialled.
+#: How long the first poll waits until everyone has been dialled, and the pause after it, in seconds. The pause doubles
+#: up to the provider's ``poll_interval``; all starts over when somebody else is dialled.
 FIRST_POLL = 0.03
-#: How long the first poll waits until everyone has been dialled, so that one tells of all, in seconds.
-DIALLING = 4 * FIRST_POLL
 #: How often a meeting is looked at in which nobody is on the way in, in seconds.
 STEADY_POLL = 2.0
 #: Every so many of those looks asks for the members too: who leaves a conference need not hang up.
@@ -191,23 +190,31 @@ class Engine:
     # --- steps and messages of flows
 
     async def _run_step(
-        self, flow: str, ordinal: int, name: str, args: tuple[Any, ...], limit: str | None, withdraw: Any, again: bool
+        self,
+        flow: str,
+        ordinal: int,
+        name: str,
+        args: tuple[Any, ...],
+        limit: str | None,
+        withdrawal: Withdrawal,
+        again: bool,
     ) -> Any:
         meeting_id = flow.partition("/")[0]
         if name == "find":
             return await self._find(meeting_id, *args)
+        key = op_key(flow, name, ordinal)
         if name == "create_conference":
-            self.intake.bind("key", op_key(flow, name, ordinal), meeting_id)
+            self.intake.bind("key", key, meeting_id)
         result = await self.steps.run(
             StepRequest(
                 operation=name,
                 arguments=args,
-                op_key=op_key(flow, name, ordinal),
+                op_key=key,
                 step=f"{flow}#{ordinal}",
                 meeting=meeting_id,
                 party=self._label(flow),
                 limit=limit,
-                withdraw=withdraw,
+                withdrawal=withdrawal,
                 again=again,
             )
         )
@@ -287,33 +294,38 @@ class Engine:
 
     async def _poll(self, meeting: Meeting) -> None:
         """Look at a meeting's calls, often while somebody is being rung, seldom while all is quiet."""
-        pause, looks, dialled = FIRST_POLL, 0, 0
+        pause, looks, known, fresh = FIRST_POLL, 0, 0, False
+        looked = anyio.current_time()
         while meeting.id in self.meetings:
-            if not meeting.roster.calls:
+            roster = meeting.roster
+            if roster.under_way > known:  # somebody is new
+                pause, fresh, looked = FIRST_POLL, True, anyio.current_time()
+            known = roster.under_way
+            if not self._can_be_looked_at(meeting):
                 await meeting.changed()
+                looked = anyio.current_time()
                 continue
-            settled = meeting.roster.settled
-            dialled = min(dialled, meeting.roster.calls)  # whoever is called after somebody left is new
-            if meeting.roster.calls > dialled:
-                pause = FIRST_POLL
-                with anyio.move_on_after(DIALLING):
-                    while meeting.roster.dialling and meeting.id in self.meetings:
-                        await meeting.changed()
-            else:
+            if roster.dialling or not fresh:  # when the last one has been dialled, a look tells of all
                 # Who has answered and is being added is waited for, not asked about.
-                idle = settled or (self.steps.capabilities.joining is Joining.EXPLICIT and not meeting.roster.ringing)
-                with anyio.move_on_after(STEADY_POLL if idle else pause):
-                    while (
-                        meeting.id in self.meetings
-                        and meeting.roster.settled is settled
-                        and meeting.roster.calls <= dialled
-                    ):
-                        await meeting.changed()
+                joining = self.steps.capabilities.joining is Joining.EXPLICIT and not (roster.ringing or fresh)
+                with anyio.CancelScope(deadline=looked + (STEADY_POLL if roster.settled or joining else pause)):
+                    await meeting.changed()
                     continue
-                pause = min(pause * 2, self.steps.capabilities.poll_interval.total_seconds())
-            dialled = meeting.roster.calls
+            pause = FIRST_POLL if fresh else min(pause * 2, self.steps.capabilities.poll_interval.total_seconds())
+            fresh = False
             looks += 1
-            await self._look(meeting, members=settled and looks % MEMBERS_EVERY == 0)
+            await self._look(meeting, members=roster.settled and looks % MEMBERS_EVERY == 0)
+            looked = anyio.current_time()
+
+    def _can_be_looked_at(self, meeting: Meeting) -> bool:
+        """Whether there is anything to ask about: a call, or a room whose calls the provider can list.
+
+        In a room they are asked about while they are being dialled: the request goes beside the dials, and what it
+        tells waits for the replies that name the calls.
+        """
+        room = _room_of(meeting)
+        listed = room is not None and room.id is not None and "list_calls" in self.steps.implemented
+        return listed or meeting.roster.calls > 0
 
     async def _heal(self, meeting: Meeting) -> None:
         """Look at a meeting's calls now and then, in case an event was lost."""
@@ -332,8 +344,9 @@ class Engine:
 
     async def _look(self, meeting: Meeting, *, members: bool) -> None:
         """Ask the provider once for all legs where it can tell them at once."""
-        room = meeting.conference if meeting.conference is not None else meeting.bridge
+        room = _room_of(meeting)
         fused = self.steps.capabilities.joining is Joining.FUSED
+        asked_about = [person for person in meeting.participants if person.call_id and person.ended_at is None]
         listed: set[str] = set()
         try:
             if room is None or room.id is None:
@@ -344,16 +357,22 @@ class Engine:
                 listed = {call.id for call in snapshot.calls}
             else:
                 calls = await self.steps.read("list_calls", meeting=meeting.id, into=room)
-                for call in calls:
-                    if meeting.lacks_the_cause_of(call):
-                        # A list may not say why nobody answered (Bandwidth's does not); the call itself may.
+                # A list may not say why nobody answered (Bandwidth's does not); the call itself may. It is asked once
+                # it is known whose it is: the list may tell of it before the reply to the dial.
+                unexplained = [call for call in calls if meeting.lacks_the_cause_of(call)]
+                for call in unexplained:
+                    if meeting.roster.has(call.id):
                         meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=call))
-                meeting.take_in(Snapshot(calls=calls))
+                meeting.take_in(Snapshot(calls=tuple(call for call in calls if call not in unexplained)))
                 listed = {call.id for call in calls}
-            for person in meeting.participants:
+            for person in asked_about:
                 # Without a room to ask about, or dialled before there was one: each for itself.
-                if person.call_id not in (None, *listed) and person.ended_at is None:
+                if person.call_id not in listed:
                     call = meeting.call_of(person)
                     meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=call))
         except ProviderError as error:
             self._log.warning("poll_failed", meeting=meeting.id, provider=error.provider, error=str(error))
+
+
+def _room_of(meeting: Meeting) -> Conference | Bridge | None:
+    return meeting.conference if meeting.conference is not None else meeting.bridge

@@ -18,12 +18,11 @@ from anyio.abc import TaskGroup
 
 from confkit.log import logger
 from confkit.messages import End, HangUp, Message
+from confkit.pacing import Withdrawal
 
-#: One step of a flow: (flow id, ordinal, operation, arguments, limit, withdraw, again) → result. ``again``: an earlier
-#: run of it was cut off.
-StepRunner = Callable[
-    [str, int, str, tuple[Any, ...], str | None, Callable[[anyio.CancelScope | None], None], bool], Awaitable[Any]
-]
+#: One step of a flow: (flow id, ordinal, operation, arguments, limit, withdrawal, again) → result. ``again``: an
+#: earlier run of it was cut off.
+StepRunner = Callable[[str, int, str, tuple[Any, ...], str | None, Withdrawal, bool], Awaitable[Any]]
 
 
 class Flow(Protocol):
@@ -154,7 +153,7 @@ class InProcessRuntime:
             return
         self._observe(flow_id, message)
         if flow is not None and isinstance(message, HangUp | End):
-            flow.withdraw_step()
+            flow.withdrawal.order()
 
     async def result(self, flow_id: str, timeout: timedelta | None = None) -> Any:
         """Wait for what the flow returned, or raise what it raised."""
@@ -192,7 +191,7 @@ class InProcessRuntime:
     async def run_step(self, flow: _Running, name: str, args: tuple[Any, ...], limit: str | None) -> Any:
         """Number a flow's step and carry it out."""
         flow.ordinal += 1
-        return await self._run_step(flow.id, flow.ordinal, name, args, limit, flow.stepping, False)
+        return await self._run_step(flow.id, flow.ordinal, name, args, limit, flow.withdrawal, False)
 
     async def _run(self, flow: _Running, program: FlowFunction, args: Any) -> None:
         try:
@@ -264,8 +263,8 @@ class _Running:
         self.ordinal = 0
         self._sent = 0
         self._runtime = runtime
-        self._waiting: anyio.CancelScope | None = None
-        self._ending = False
+        #: Mail that makes whatever it has not sent yet pointless.
+        self.withdrawal = Withdrawal()
 
     async def step(self, name: str, /, *args: Any, limit: str | None = None) -> Any:
         return await self._runtime.run_step(self, name, args, limit)
@@ -282,17 +281,5 @@ class _Running:
     async def receive(self, timeout: timedelta | None) -> Message | None:
         message = await self.mailbox.take(timeout)
         if isinstance(message, HangUp | End):
-            self._ending = False  # it knows now: what it does next is the undoing, and that is not withdrawn
+            self.withdrawal.ordered = False  # it knows now: what it does next is the undoing, which is not withdrawn
         return message
-
-    def stepping(self, scope: anyio.CancelScope | None) -> None:
-        """The step under way waits in this scope before it sends; ``None``: it does not wait any more."""
-        self._waiting = scope
-        if scope is not None and self._ending:
-            scope.cancel()
-
-    def withdraw_step(self) -> None:
-        """The flow has mail that makes whatever it has not sent yet pointless."""
-        self._ending = True
-        if self._waiting is not None:
-            self._waiting.cancel()

@@ -423,7 +423,7 @@ class Meeting:
     def lacks_the_cause_of(self, call: Call) -> bool:
         """Whether a call has just ended unanswered, for a reason that is not known yet."""
         untold = call.state is CallState.ENDED and call.cause is None and call.answered_at is None
-        return untold and any(facts.call_id == call.id and not facts.is_over for _, facts in self._roster.legs.values())
+        return untold and not any(facts.call_id == call.id and facts.is_over for _, facts in self._roster.legs.values())
 
     def call_of(self, person: Participant) -> Call:
         """A participant's call, as far as it must be known to ask the provider about it."""

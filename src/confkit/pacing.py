@@ -73,6 +73,30 @@ class _Window:
         return self.queue[0] if self.queue else None
 
 
+class Withdrawal:
+    """An order that makes whatever a flow has not sent yet pointless; its step heeds it as long as it waits.
+
+    Attributes:
+        ordered: whether it stands.
+    """
+
+    def __init__(self) -> None:
+        self.ordered = False
+        self._waiting: anyio.CancelScope | None = None
+
+    def order(self) -> None:
+        """From now on nothing is sent; who waits to send stops waiting."""
+        self.ordered = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def ends(self, waiting: anyio.CancelScope | None) -> None:
+        """The step waits in this scope before it sends, and is not to; ``None``: it does not wait any more."""
+        self._waiting = waiting
+        if waiting is not None and self.ordered:
+            waiting.cancel()
+
+
 class Pacer:
     """Paces the requests of one client."""
 

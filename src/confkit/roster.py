@@ -206,6 +206,15 @@ class Roster:
         """Whether nobody is being rung or is on the way in."""
         return all(facts.is_in or facts.is_over for _, facts in self.legs.values())
 
+    def has(self, call_id: str) -> bool:
+        """Whether this is a leg's call."""
+        return any(facts.call_id == call_id for _, facts in self.legs.values())
+
+    @property
+    def under_way(self) -> int:
+        """How many are to be dialled, are being rung, or are in."""
+        return sum(not facts.is_over for _, facts in self.legs.values())
+
     @property
     def dialling(self) -> bool:
         """Whether there is somebody who has no call yet, and is not over."""

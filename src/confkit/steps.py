@@ -50,7 +50,7 @@ from confkit.models import (
     Party,
     Snapshot,
 )
-from confkit.pacing import Pacer, Priority
+from confkit.pacing import Pacer, Priority, Withdrawal
 from confkit.plugins import implements
 from confkit.trace import StepOutcome, StepRecord, Trace, finished, ids_of
 
@@ -111,8 +111,7 @@ class StepRequest:
     Args:
         step: the flow's id and the place in it.
         limit: the caller ID, for limits that each number has for itself.
-        withdraw: told the scope in which the step waits before it sends anything; cancelling that scope
-            withdraws the step.
+        withdrawal: the order not to send what has not been sent yet.
         again: an earlier run of the step was cut off, and may have sent the request.
     """
 
@@ -123,7 +122,7 @@ class StepRequest:
     meeting: str | None = None
     party: str | None = None
     limit: str | None = field(default=None, repr=False)
-    withdraw: Callable[[anyio.CancelScope | None], None] = field(default=lambda _: None, repr=False)
+    withdrawal: Withdrawal = field(factory=Withdrawal, repr=False)
     again: bool = False
 
 
@@ -157,6 +156,7 @@ class Steps:
         self.pacer = Pacer(self.capabilities.rates)
         self.clock = clock
         self._timeout = request_timeout
+        self._patience = 2 * request_timeout.total_seconds()
         self._show = (lambda number: number) if show_numbers else masked
         self.traces: dict[str, Trace] = {}
         self._log = logger()
@@ -181,39 +181,32 @@ class Steps:
         Raises:
             ProviderError: the portable error that stands after all that could be done.
         """
-        record = StepRecord(
-            meeting=request.meeting,
-            step=request.step,
-            provider=self.provider,
-            operation=request.operation,
-            op=request.op_key,
-            party=self._party_of(request),
-            started_at=self.clock.now(),
-            **ids_of(*request.arguments),
-        )
-        self._note(record)
-        outcome, error, ids = StepOutcome.CANCELLED, None, {}
-        state = _Attempts(began=record.started_at)
+        state = _Attempts(began=self.clock.now())
+        # Most of what a step costs is its record, so one that nobody looks at is not written.
+        record = self._record(request, state) if self._is_watched(request) else None
+        if record is not None:
+            self._note(record)
+        outcome, error, result = StepOutcome.CANCELLED, None, None
         try:
             self.require(request.operation)
             result = await self._attempts(request, state)
             outcome = StepOutcome.ADOPTED if state.adopted else StepOutcome.DONE
-            ids = ids_of(result)
         except ProviderError as failure:
             outcome, error = _outcome_of(failure), str(failure)
             raise
         finally:
-            self._note(
-                finished(
-                    record,
-                    outcome,
-                    self.clock.now(),
-                    attempt=max(state.number, 1),
-                    waited=state.waited,
-                    error=error,
-                    **ids,
+            if record is not None or outcome not in _WELL:
+                self._note(
+                    finished(
+                        record or self._record(request, state),
+                        outcome,
+                        self.clock.now(),
+                        attempt=max(state.number, 1),
+                        waited=state.waited,
+                        error=error,
+                        **ids_of(result),
+                    )
                 )
-            )
         return result
 
     async def read(self, operation: str, /, *, meeting: str | None = None, **arguments: Any) -> Any:
@@ -229,7 +222,7 @@ class Steps:
             if (trace := self.traces.get(meeting or "")) is not None:
                 trace.note_read(operation)
             try:
-                with anyio.fail_after(2 * self._timeout.total_seconds()):
+                with anyio.fail_after(self._patience):
                     result = await getattr(self.hook, operation)(**arguments)
                 if isinstance(result, READS[operation]):
                     return result
@@ -311,16 +304,16 @@ class Steps:
         arguments = dict(zip(semantics.arguments, request.arguments, strict=True))
         try:
             # The provider keeps to op.timeout itself; this is for the one that does not.
-            with anyio.fail_after(2 * self._timeout.total_seconds()):
+            with anyio.move_on_after(self._patience) as patience:
                 result = await getattr(self.hook, request.operation)(**arguments, op=op)
-        except TimeoutError:
+        except Exception as error:
+            raise self._classified(error, request.operation, sent=True) from error
+        if patience.cancelled_caught:
             raise OutcomeUnknown(
                 "the provider gave no reply in time; the request may have been carried out",
                 provider=self.provider,
                 operation=request.operation,
-            ) from None
-        except Exception as error:
-            raise self._classified(error, request.operation, sent=True) from error
+            )
         if not isinstance(result, semantics.gives):
             raise OutcomeUnknown(
                 f"the plugin returned {type(result).__name__} instead of {semantics.gives.__name__}",
@@ -333,10 +326,7 @@ class Steps:
         """Wait for a place under the provider's limits; gives how long it took."""
         urgent = OPERATIONS[request.operation].urgent
         if not self.pacer.limits(about):
-            scope = anyio.CancelScope()
-            request.withdraw(scope)
-            request.withdraw(None)
-            if scope.cancel_called and not urgent:
+            if request.withdrawal.ordered and not urgent:
                 raise self._withdrawn(request)
             return timedelta(0)
         waited: timedelta = await self._wait(
@@ -358,11 +348,11 @@ class Steps:
         if OPERATIONS[request.operation].urgent:
             return await wait()
         with anyio.CancelScope() as scope:
-            request.withdraw(scope)
+            request.withdrawal.ends(scope)
             try:
                 waited = await wait()
             finally:
-                request.withdraw(None)
+                request.withdrawal.ends(None)
             if not scope.cancel_called:  # who need not wait is not stopped by the scope
                 return waited
         raise self._withdrawn(request)
@@ -433,6 +423,27 @@ class Steps:
                 return self._show(argument.to)
         return None
 
+    def _is_watched(self, request: StepRequest) -> bool:
+        return (
+            request.meeting in self.traces
+            or self._logs_starts
+            or self._logs_ends
+            or bool(self.hook.step_started.get_hookimpls() or self.hook.step_finished.get_hookimpls())
+        )
+
+    def _record(self, request: StepRequest, state: _Attempts) -> StepRecord:
+        """A step as it begins."""
+        return StepRecord(
+            meeting=request.meeting,
+            step=request.step,
+            provider=self.provider,
+            operation=request.operation,
+            op=request.op_key,
+            party=self._party_of(request),
+            started_at=state.began,
+            **ids_of(*request.arguments),
+        )
+
     def _note(self, record: StepRecord) -> None:
         if (trace := self.traces.get(record.meeting or "")) is not None:
             trace.note(record)
@@ -441,7 +452,7 @@ class Steps:
                 self._log.debug("step", phase="start", **_line(record))
             self._tell(self.hook.step_started, record)
         else:
-            if record.outcome not in (StepOutcome.DONE, StepOutcome.ADOPTED):
+            if record.outcome not in _WELL:
                 self._log.warning("step", phase="end", **_line(record))
             elif self._logs_ends:
                 self._log.info("step", phase="end", **_line(record))
@@ -455,6 +466,9 @@ class Steps:
             observers(step=record)
         except Exception:
             self._log.exception("observer_failed", hook=observers.name)
+
+
+_WELL = (StepOutcome.DONE, StepOutcome.ADOPTED)
 
 
 def _line(record: StepRecord) -> dict[str, Any]:

@@ -57,7 +57,7 @@ MUTATIONS = {
     ),
     "do not withdraw what is still to be sent": (
         "confkit.flows",
-        "            flow.withdraw_step()\n",
+        "            flow.withdrawal.order()\n",
         "            pass\n",
         "nobody is rung too late",
     ),

@@ -18,6 +18,7 @@ from attrs import define, field, frozen
 from confkit.errors import ProviderError
 from confkit.flows import FlowFunction, Handle, Mailbox, Observer, RuntimeFactory, StepRunner, op_key
 from confkit.messages import End, HangUp, Message
+from confkit.pacing import Withdrawal
 
 #: How long a runtime that has crashed is away, at most, in seconds.
 AWAY = 3.0
@@ -138,7 +139,7 @@ class ReplayRuntime:
             return
         self.observe(flow_id, message)
         if life is not None and life.running is not None and isinstance(message, HangUp | End):
-            life.running.withdraw_step()
+            life.running.withdrawal.order()
 
     async def result(self, flow_id: str, timeout: timedelta | None = None) -> Any:
         """Wait for what the flow returned, or raise what it raised."""
@@ -247,8 +248,8 @@ class _Flow:
         self._ordinal = 0
         self._steps = 0
         self._sent = 0
-        self._waiting: anyio.CancelScope | None = None
-        self._ending = any(isinstance(message, HangUp | End) for message in life.mailbox)
+        self.withdrawal = Withdrawal()
+        self.withdrawal.ordered = any(isinstance(message, HangUp | End) for message in life.mailbox)
 
     async def step(self, name: str, /, *args: Any, limit: str | None = None) -> Any:
         self._steps += 1
@@ -259,7 +260,7 @@ class _Flow:
             if again := steps in self._life.under_way:
                 self._runtime.chronicle.again += 1
             self._life.under_way.add(steps)
-            return await self._runtime.run_step(self.id, steps, name, args, limit, self.stepping, again)
+            return await self._runtime.run_step(self.id, steps, name, args, limit, self.withdrawal, again)
 
         return await self._operation(f"step {name}", key, carry_out)
 
@@ -286,7 +287,7 @@ class _Flow:
         async def carry_out() -> Message | None:
             message = await self._life.mailbox.take(timeout)
             if isinstance(message, HangUp | End):
-                self._ending = False
+                self.withdrawal.ordered = False
             return message
 
         message: Message | None = await self._operation("receive", repr(timeout), carry_out)
@@ -313,17 +314,6 @@ class _Flow:
         if written.error is not None:
             raise written.error
         return written.result
-
-    def stepping(self, scope: anyio.CancelScope | None) -> None:
-        self._waiting = scope
-        if scope is not None and self._ending:
-            scope.cancel()
-
-    def withdraw_step(self) -> None:
-        """The flow has mail that makes whatever it has not sent yet pointless."""
-        self._ending = True
-        if self._waiting is not None:
-            self._waiting.cancel()
 
 
 def crashing(*, every: int, seed: int, chronicle: Chronicle) -> RuntimeFactory:

@@ -1,0 +1,55 @@
+"""Meetings that learn what happens by asking: how soon, and how often they ask."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from confkit_bandwidth.simulator import Fault
+
+from confkit import Outcome, ParticipantState
+from confkit.engine import FIRST_POLL
+
+from .conftest import PEOPLE, staged
+
+pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
+#: Of each request, there and back, in seconds.
+LATENCY = 0.2
+
+
+async def test_answers_are_asked_for_while_the_dialling_is_under_way() -> None:
+    async with staged(public_url=None, latency=LATENCY) as stage:
+        started = anyio.current_time()
+        async with stage.client.connect(*PEOPLE) as meeting:
+            took = anyio.current_time() - started
+            assert [person.state for person in meeting.participants] == [ParticipantState.JOINED] * 5
+            assert meeting.trace.reads == {"list_calls": 1}
+    # Create the conference, dial, add the members: that the phones are answered is known by the way.
+    assert took == pytest.approx(3 * LATENCY + FIRST_POLL, abs=0.01)
+
+
+async def test_why_nobody_answers_is_known_even_if_it_is_seen_before_the_reply_to_the_dial() -> None:
+    slow = Fault.parse("create_call=slow:1")
+    async with staged(public_url=None, latency=LATENCY, faults=(slow,), slow_seconds=2.0) as stage:
+        stage.exchange.party(PEOPLE[0]).busy()
+        stage.exchange.party(PEOPLE[2]).rejects()
+        async with stage.client.connect(*PEOPLE) as meeting:
+            outcomes = [person.outcome for person in meeting.participants]
+    assert outcomes == [Outcome.BUSY, Outcome.JOINED, Outcome.REJECTED, Outcome.JOINED, Outcome.JOINED]
+
+
+async def test_who_is_added_later_is_asked_about_soon() -> None:
+    async with staged(public_url=None, latency=LATENCY) as stage, stage.client.connect(*PEOPLE[:4]) as meeting:
+        await anyio.sleep(100)
+        started = anyio.current_time()
+        await meeting.add(PEOPLE[4])
+        while meeting.participant(PEOPLE[4]).state is not ParticipantState.JOINED:
+            await meeting.changed()
+        assert anyio.current_time() - started == pytest.approx(2 * LATENCY + FIRST_POLL, abs=0.01)
+
+
+async def test_a_long_ringing_is_asked_about_once_a_second() -> None:
+    async with (
+        staged(public_url=None, latency=LATENCY, answer_after=20.0) as stage,
+        stage.client.connect(*PEOPLE) as meeting,
+    ):
+        assert 20 <= meeting.trace.reads["list_calls"] <= 30
