@@ -97,7 +97,9 @@ async def _establish(client: confkit.AsyncClient, into: Round, engine: Engine | 
             into.memory.append(_megabytes_of(engine.pid))
 
 
-async def _sizes(provider: str, settings: dict[str, Any], where: str, rounds: int, engine: Engine | None) -> list[Round]:
+async def _sizes(
+    provider: str, settings: dict[str, Any], where: str, rounds: int, engine: Engine | None
+) -> list[Round]:
     policy = confkit.Policy(maximum=MOST[where])
     found = [Round(where, size) for size in SIZES if size <= MOST[where]]
     async with confkit.AsyncClient(provider, caller_id=CALLER_ID, policy=policy, **settings) as client:

@@ -105,23 +105,24 @@ def _members(figure: Figure, data: dict[str, Any]) -> None:
     """Time and processor time against the number of members, at both platforms."""
     left, right = figure.subplots(1, 2)
     sizes = sorted({point["members"] for point in data["points"]})
-    named = {"Asterisk": ("Asterisk", OURS, "o"), "Bandwidth": ("Bandwidth's simulator", THEIRS, "s")}
-    for where, (label, colour, marker) in named.items():
-        mine = [point for point in data["points"] if point["where"] == where]
-        shown = [point["members"] for point in mine]
-        for axes, what in ((left, "seconds"), (right, "client")):
-            medians, spread = _spread([point[what] for point in mine])
-            axes.errorbar(shown, medians, spread, fmt=f"{marker}-", color=colour, capsize=4, label=label)
-    engine = [point for point in data["points"] if point["engine"]]
-    medians, spread = _spread([point["engine"] for point in engine])
-    shown = [point["members"] for point in engine]
-    right.errorbar(shown, medians, spread, fmt="^:", color=QUIET, capsize=4, label="Asterisk, the engine itself")
-    left.set(xlabel="members of one conference", ylabel="until all have joined (s)", ylim=(0, None), xticks=sizes)
-    right.set(
-        xlabel="members of one conference", ylabel="processor time per member (ms)", ylim=(0, None), xticks=sizes
+    lines = (
+        (left, "Asterisk", "seconds", "Asterisk", "o-", OURS),
+        (left, "Bandwidth", "seconds", "Bandwidth's simulator", "s-", THEIRS),
+        (right, "Asterisk", "client", "confkit, on Asterisk", "o-", OURS),
+        (right, "Bandwidth", "client", "confkit, on Bandwidth's simulator", "s-", THEIRS),
+        (right, "Asterisk", "engine", "Asterisk itself", "^:", QUIET),
     )
-    left.legend(fontsize=9, loc="upper left")
-    right.legend(fontsize=9)
+    for axes, where, what, label, style, colour in lines:
+        mine = [point for point in data["points"] if point["where"] == where]
+        medians, spread = _spread([point[what] for point in mine])
+        shown = [point["members"] for point in mine]
+        axes.errorbar(shown, medians, spread, fmt=style, color=colour, capsize=4, label=label)
+    for axes, label, place in (
+        (left, "until all have joined (s)", "upper left"),
+        (right, "processor time per member (ms)", "lower right"),
+    ):
+        axes.set(xlabel="members of one conference", ylabel=label, ylim=(0, None), xticks=sizes)
+        axes.legend(fontsize=9, loc=place)
 
 
 def _requests(figure: Figure, data: dict[str, Any]) -> None:
@@ -153,20 +154,25 @@ def _steps(figure: Figure, data: dict[str, Any]) -> None:
 
 def _meetings(figure: Figure, data: dict[str, Any]) -> None:
     left, right = figure.subplots(1, 2)
-    sizes, milliseconds, memory = data["sizes"], data["milliseconds"], data["kB"]
+    sizes, milliseconds, raised = data["sizes"], data["milliseconds"], data["raised"]
     some = [place for place, size in enumerate(sizes) if size > 1]  # what one meeting takes is lost in the process
-    target = 1.3 * statistics.median(milliseconds[sizes.index(100)])
-    for axes, shown, values, label, limit, named in (
-        (left, sizes, milliseconds, "processor time per meeting (ms)", target, "target: 1.3 of that at 100"),
-        (right, [sizes[n] for n in some], [memory[n] for n in some], "memory per participant (kB)", 25.0, "target"),
+    for axes, shown, values, colour, label in (
+        (left, sizes, milliseconds, OURS, "as Python comes"),
+        (left, raised["sizes"], raised["milliseconds"], OTHER, "the collector's thresholds raised"),
+        (right, [sizes[place] for place in some], [data["kB"][place] for place in some], OURS, None),
     ):
         medians, spread = _spread(values)
-        axes.errorbar(shown, medians, spread, fmt="o-", color=OURS, capsize=4)
+        axes.errorbar(shown, medians, spread, fmt="o-", color=colour, capsize=4, label=label)
+    target = 1.3 * statistics.median(milliseconds[sizes.index(100)])
+    for axes, shown, limit, named, label in (
+        (left, sizes, target, "target: 1.3 of that at 100", "processor time per meeting (ms)"),
+        (right, [sizes[place] for place in some], 25.0, "target", "memory per participant (kB)"),
+    ):
         axes.axhline(limit, color="black", linestyle=":", label=named)
         axes.set(xscale="log", xlabel="meetings of five at once", ylabel=label)
-        axes.set_ylim(0, 1.15 * max(limit, *medians))
-        axes.set_xticks(shown, [f"{size:,}" for size in shown], minor=False)
+        axes.set_xticks(shown, [f"{each:,}" for each in shown], minor=False)
         axes.minorticks_off()
+        axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
         axes.legend(fontsize=9, loc="lower left")
 
 

@@ -8,7 +8,6 @@ a mailbox is a queue.
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
@@ -159,7 +158,7 @@ class InProcessRuntime:
         """Wait for what the flow returned, or raise what it raised."""
         flow = self._flows[flow_id]
         with anyio.fail_after(None if timeout is None else timeout.total_seconds()):
-            await flow.done.wait()
+            await flow.finished()
         if flow.error is not None:
             raise flow.error
         return flow.value
@@ -168,25 +167,25 @@ class InProcessRuntime:
         """``running``, ``done``, ``failed`` or ``unknown``."""
         if (flow := self._flows.get(flow_id)) is None:
             return "unknown"
-        if not flow.done.is_set():
+        if not flow.done:
             return "running"
         return "done" if flow.error is None else "failed"
 
     async def wind_up(self, root: str) -> None:
         """Wait for the children of a flow that has ended, then drop what is kept of all of them."""
         for flow in self._families[root]:
-            await flow.done.wait()
+            await flow.finished()
         for flow in self._families.pop(root):
             del self._flows[flow.id]
 
     async def aclose(self) -> None:
         """Stop all flows and wait until they have stopped."""
-        running = [flow for flow in self._flows.values() if not flow.done.is_set()]
+        running = [flow for flow in self._flows.values() if not flow.done]
         for flow in running:
             flow.scope.cancel()
         with anyio.CancelScope(shield=True):
             for flow in running:
-                await flow.done.wait()
+                await flow.finished()
 
     async def run_step(self, flow: _Running, name: str, args: tuple[Any, ...], limit: str | None) -> Any:
         """Number a flow's step and carry it out."""
@@ -204,7 +203,7 @@ class InProcessRuntime:
             self._log.exception("flow_failed", flow=flow.id)
             flow.error = error
         finally:
-            flow.done.set()
+            flow.finish()
 
 
 #: How many keys of messages a mailbox remembers, to know duplicates by.
@@ -215,7 +214,7 @@ class Mailbox:
     """Messages in the order of their coming."""
 
     def __init__(self) -> None:
-        self._messages: deque[Message] = deque()
+        self._messages: list[Message] = []  # few or none at a time, and an empty deque takes ten times the memory
         self._keys: dict[str, None] = {}  # in the order of their coming
         self._arrived: anyio.Event | None = None
 
@@ -247,7 +246,7 @@ class Mailbox:
                         await arrived.wait()
             finally:
                 self._arrived = None
-        return self._messages.popleft() if self._messages else None
+        return self._messages.pop(0) if self._messages else None
 
 
 class _Running:
@@ -256,7 +255,8 @@ class _Running:
     def __init__(self, runtime: InProcessRuntime, flow_id: str) -> None:
         self.id = flow_id
         self.mailbox = Mailbox()
-        self.done = anyio.Event()
+        self.done = False
+        self._finished: anyio.Event | None = None  # where somebody waits for it; thousands of idle flows add up
         self.scope = anyio.CancelScope(shield=True)
         self.value: Any = None
         self.error: Exception | None = None
@@ -265,6 +265,18 @@ class _Running:
         self._runtime = runtime
         #: Mail that makes whatever it has not sent yet pointless.
         self.withdrawal = Withdrawal()
+
+    def finish(self) -> None:
+        """It has returned, raised, or been stopped."""
+        self.done = True
+        if self._finished is not None:
+            self._finished.set()
+
+    async def finished(self) -> None:
+        """Wait for that."""
+        if not self.done:
+            self._finished = self._finished or anyio.Event()
+            await self._finished.wait()
 
     async def step(self, name: str, /, *args: Any, limit: str | None = None) -> Any:
         return await self._runtime.run_step(self, name, args, limit)
