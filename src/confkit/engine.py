@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
@@ -37,9 +38,9 @@ STEADY_POLL = 2.0
 #: Every so many of those looks asks for the members too: who leaves a conference need not hang up.
 MEMBERS_EVERY = 5
 #: Where webhooks or a stream tell what happens, polling only heals what they lost: how often a meeting is looked at
-#: while somebody is on the way in, and while nobody is, in seconds.
+#: while somebody is on the way in, in seconds; while nobody is, at every so manyth of those turns.
 SAFETY_POLL = 10.0
-STEADY_SAFETY_POLL = 30.0
+STEADY_TURN = 3
 #: How many meetings are looked at for safety at a time: thousands at once would keep everybody from what is urgent.
 HEALERS = 8
 #: How many calls may wait for the application to take them.
@@ -109,6 +110,8 @@ class Engine:
         self._ring, self.callers = anyio.create_memory_object_stream[IncomingCall](CALLERS)
         self._callback_url = callback_url
         self._healing = anyio.Semaphore(HEALERS)
+        #: What looks after a meeting for safety, by the meeting's id.
+        self._lookouts: dict[str, anyio.CancelScope] = {}
         #: What the meeting has been told and an observer, which failed, has not.
         self._unobserved: set[tuple[str, str]] = set()
         self._hook = manager.hook
@@ -174,6 +177,8 @@ class Engine:
             # A leg that the meeting has given up on may still be hanging up.
             await self.runtime.wind_up(meeting.id)
             del self.meetings[meeting.id]
+            if (lookout := self._lookouts.pop(meeting.id, None)) is not None:
+                lookout.cancel()
             del self.steps.traces[meeting.id]
             self.intake.release(meeting.id)
             self._unobserved = {key for key in self._unobserved if key[0] != meeting.id}
@@ -328,19 +333,15 @@ class Engine:
         return listed or meeting.roster.calls > 0
 
     async def _heal(self, meeting: Meeting) -> None:
-        """Look at a meeting's calls now and then, in case an event was lost."""
-        looked = anyio.current_time()
-        while meeting.id in self.meetings:
-            settled = meeting.roster.settled
-            due = looked + (STEADY_SAFETY_POLL if settled else SAFETY_POLL)
-            with anyio.CancelScope(deadline=due):
-                while meeting.roster.settled is settled and meeting.id in self.meetings:
-                    await meeting.changed()
-                continue
-            async with self._healing:
-                if meeting.id in self.meetings and meeting.roster.calls:
-                    await self._look(meeting, members=settled)
-            looked = anyio.current_time()
+        """Look at a meeting's calls now and then, in case an event was lost; nothing that happens wakes it."""
+        if meeting.id not in self.meetings:  # it is over already
+            return
+        with anyio.CancelScope() as self._lookouts[meeting.id]:
+            for turn in itertools.count(1):
+                await anyio.sleep(SAFETY_POLL)
+                if meeting.roster.calls and not (meeting.roster.settled and turn % STEADY_TURN):
+                    async with self._healing:
+                        await self._look(meeting, members=meeting.roster.settled)
 
     async def _look(self, meeting: Meeting, *, members: bool) -> None:
         """Ask the provider once for all legs where it can tell them at once."""

@@ -141,7 +141,7 @@ def without_credentials(url: str) -> str:
         return "an unreadable URL"
 
 
-_NUMBER = re.compile(r"\+?[0-9]{7,}")
+_NUMBER = re.compile(r"\+?\d{7,}")  # in any script
 _SIP = re.compile(r"sips?:[^\s'\"<>]+", re.IGNORECASE)
 _URL = re.compile(r"\b[a-z][a-z0-9+.\-]*://[^\s'\"<>]*", re.IGNORECASE)
 

@@ -27,7 +27,7 @@ from confkit.models import EndCause, MemberState, Outcome, Participant, Particip
 T = TypeVar("T", str, datetime, tuple[datetime, str])
 
 
-@frozen(order=True)
+@frozen
 class Change:
     """A setting with the instant at which it became so; the newest one holds.
 
@@ -251,7 +251,7 @@ def _least(one: T | None, other: T | None) -> T | None:
 def _newest(one: Change | None, other: Change | None) -> Change | None:
     if one is None or other is None:
         return other if one is None else one
-    return max(one, other)
+    return one if (one.at, one.number, one.value) >= (other.at, other.number, other.value) else other
 
 
 def _earliest(pairs: frozenset[tuple[str, datetime]]) -> frozenset[tuple[str, datetime]]:

@@ -526,7 +526,8 @@ class _Leg:
 
     def _note_member(self, member_id: str, conference_id: str) -> None:
         if isinstance(self.into, Conference) and self.call is not None:
-            self.into = evolve(self.into, id=self.into.id or conference_id)
+            if self.into.id is None:
+                self.into = evolve(self.into, id=conference_id)
             self.member = self.member or Member(
                 provider=self.into.provider,
                 id=member_id,

@@ -119,11 +119,12 @@ class Receiver:
             while the client is not open.
         """
         try:
-            genuine, flow = self._verified(request)
+            path, flow = self._verified(request.method, request.path, request.headers.get("authorization", ""))
             if len(request.body) > LARGEST_BODY:
                 raise _too_large()
         except WebhookRejected as rejected:
             return _refused(rejected)
+        genuine = evolve(request, path=path, url=self._called(path, request.url.partition("?")[2]))
         return await self._take(genuine, flow)
 
     async def _take(self, request: WebhookRequest, flow: str) -> WebhookReply:
@@ -149,31 +150,44 @@ class Receiver:
         if scope["type"] != "http":
             raise RuntimeError("confkit's receiver speaks HTTP; mount it in an application that does the rest")
         try:
-            genuine, flow = self._verified(_request(scope))  # before the body is read: a stranger's is not
+            method, headers = scope["method"].upper(), _headers(scope)
+            # Before the body is read: a stranger's is not.
+            path, flow = self._verified(method, scope["path"], headers.get("authorization", ""))
+            query = scope.get("query_string", b"").decode("latin-1")
+            parameters = _parameters(query)
             body = await _body(receive)
         except WebhookRejected as rejected:
             reply = _refused(rejected)
         else:
             if body is None:
                 return
-            reply = await self._take(evolve(genuine, body=body), flow)
-        headers = {"content-length": str(len(reply.body)), **reply.headers}
-        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+            url = self._called(path, query)
+            request = WebhookRequest(method=method, path=path, headers=headers, query=parameters, body=body, url=url)
+            reply = await self._take(request, flow)
+        answer = {"content-length": str(len(reply.body)), **reply.headers}
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": raw})
         await send({"type": "http.response.body", "body": reply.body})
 
-    def _verified(self, request: WebhookRequest) -> tuple[WebhookRequest, str]:
-        """The request as the provider is to see it, and the id that its path is for."""
-        tail = self._addresses.tail_of(request.path) if self._addresses is not None else None
+    def _verified(self, method: str, path: str, authorization: str) -> tuple[str, str]:
+        """The path as the provider is to see it, and the id that it is for.
+
+        Raises:
+            WebhookRejected: it is none of ours, or somebody else's.
+        """
+        tail = self._addresses.tail_of(path) if self._addresses is not None else None
         if self._addresses is None or tail is None:
             raise WebhookRejected("no callback has this path and token", status=404)
-        if not self._addresses.lets_in(request.headers.get("authorization", "")):
+        if not self._addresses.lets_in(authorization):
             raise WebhookRejected("basic authentication failed", status=401)
-        if request.method not in ("GET", "POST"):
+        if method not in ("GET", "POST"):
             raise WebhookRejected("a callback is a GET or a POST", status=405)
-        path, flow = tail
-        _, mark, query = request.url.partition("?")
-        return evolve(request, path=path, url=f"{self._addresses.public_url}{path}{mark}{query}"), flow
+        return tail
+
+    def _called(self, path: str, query: str) -> str:
+        """The URL as the provider is to see it: what it was given, never what a proxy makes of it."""
+        public_url = self._addresses.public_url if self._addresses is not None else ""
+        return f"{public_url}{path}?{query}" if query else f"{public_url}{path}"
 
 
 async def _parsed(engine: Engine, request: WebhookRequest) -> Received:
@@ -211,24 +225,19 @@ def _too_large() -> WebhookRejected:
     return WebhookRejected(f"the body is longer than {LARGEST_BODY} bytes", status=413)
 
 
-def _request(scope: Scope) -> WebhookRequest:
-    """A request without its body."""
+def _headers(scope: Scope) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    query = scope.get("query_string", b"").decode("latin-1")
+    return headers
+
+
+def _parameters(query: str) -> dict[str, str]:
     try:
-        parameters = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS))
+        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)) if query else {}
     except ValueError as error:
         raise WebhookRejected("too many query parameters", status=400) from error
-    return WebhookRequest(
-        method=scope["method"].upper(),
-        path=scope["path"],
-        headers=headers,
-        query=parameters,
-        url=f"?{query}" if query else "",
-    )
 
 
 async def _body(receive: Receive) -> bytes | None:

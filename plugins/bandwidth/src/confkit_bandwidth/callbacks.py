@@ -35,29 +35,31 @@ from confkit.models import EndCause
 from confkit_bandwidth.wire import PROVIDER, address, boolean, cause_of, id_in, text, timestamp
 
 #: What tells one event from another; ``hold`` and ``mute`` because a member event gives no other reason.
-_IDENTITY: Final = (
-    "callId",
-    "callUri",
-    "conferenceId",
-    "conferenceUri",
-    "memberId",
-    "memberUri",
-    "recordingId",
-    "gatherId",
-    "transcriptionId",
-    "state",
-    "status",
-    "cause",
-    "hold",
-    "mute",
-    "dtmfDigit",
-    "digits",
-    "tag",
-    "time",
-    "createdTime",
-    "completedTime",
-    "startTime",
-    "endTime",
+_IDENTITY: Final = frozenset(
+    {
+        "callId",
+        "callUri",
+        "conferenceId",
+        "conferenceUri",
+        "memberId",
+        "memberUri",
+        "recordingId",
+        "gatherId",
+        "transcriptionId",
+        "state",
+        "status",
+        "cause",
+        "hold",
+        "mute",
+        "dtmfDigit",
+        "digits",
+        "tag",
+        "time",
+        "createdTime",
+        "completedTime",
+        "startTime",
+        "endTime",
+    }
 )
 
 
@@ -108,7 +110,11 @@ def parse(payload: Mapping[str, Any]) -> tuple[Event, ...]:
 
 def _digest(kind: str, payload: Mapping[str, Any]) -> str:
     # As text, so that a POST and the GET of the same event are one.
-    facts = [(name, _plain(payload[name])) for name in _IDENTITY if isinstance(payload.get(name), str | int | float)]
+    facts = [
+        (name, _plain(value))
+        for name, value in sorted(payload.items())
+        if name in _IDENTITY and isinstance(value, str | int | float)
+    ]
     content = json.dumps([kind.lower(), facts])
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 

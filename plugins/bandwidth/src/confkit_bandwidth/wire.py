@@ -6,9 +6,8 @@ vendor's pages disagree about types, offsets and prefixes, so nothing is inferre
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from confkit.http import id_from_location
@@ -26,12 +25,6 @@ from confkit.models import (
 
 T = TypeVar("T")
 PROVIDER: Final = "bandwidth"
-
-_TIMESTAMP = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
-    r"(?:(Z)|([+-])([0-9]{2})(?::?([0-9]{2}))?)?",
-    re.IGNORECASE,
-)
 
 CAUSES: Final[Mapping[str, EndCause]] = {
     "NORMAL_CLEARING": EndCause.HANGUP,
@@ -73,21 +66,10 @@ def timestamp(value: object) -> datetime | None:
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=value)
-        if not isinstance(value, str) or (found := _TIMESTAMP.fullmatch(value.strip())) is None:
+        if not isinstance(value, str):
             return None
-        *parts, fraction, _, sign, hours, minutes = found.groups()
-        year, month, day, hour, minute, second = (int(part) for part in parts)
-        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
-        return datetime(
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            int((fraction or "0")[:6].ljust(6, "0")),
-            tzinfo=timezone(-offset if sign == "-" else offset),
-        ).astimezone(UTC)
+        found = datetime.fromisoformat(value.strip().upper())
+        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
