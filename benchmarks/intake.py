@@ -121,7 +121,7 @@ def measure(quick: bool) -> Result:
     """Both in turn."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with simulator() as settings:
-        found = anyio.run(_rounds, settings, 500 if quick else 4000, 2 if quick else 7)
+        found = anyio.run(_rounds, settings, 500 if quick else 1500, 2 if quick else 21)
     rates = {name: [1 / second for second in seconds] for name, seconds in found.items()}
     return Result(
         name="intake",

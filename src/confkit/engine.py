@@ -267,10 +267,11 @@ class Engine:
         if (key := (meeting_id, event.id)) not in self._unobserved:
             meeting.happened(flow, event)
             self.runtime.post(flow, Happened(event=event), key=event.id)
+        if self._hook.meeting_event.get_hookimpls():
             self._unobserved.add(key)
-        # Not by ``tell``: the meeting has it whatever the observer does, and a webhook's sender is to know of that.
-        self._hook.meeting_event(meeting=meeting_id, event=event)
-        self._unobserved.discard(key)
+            # Not by ``tell``: the meeting has it whatever the observer does, and a webhook's sender is to know of that.
+            self._hook.meeting_event(meeting=meeting_id, event=event)
+            self._unobserved.discard(key)
 
     def _announce(self, event: IncomingCall) -> None:
         try:

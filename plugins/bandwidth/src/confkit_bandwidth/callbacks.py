@@ -115,8 +115,8 @@ def _digest(kind: str, payload: Mapping[str, Any]) -> str:
         for name, value in sorted(payload.items())
         if name in _IDENTITY and isinstance(value, str | int | float)
     ]
-    content = json.dumps([kind.lower(), facts])
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
+    content = repr((kind.lower(), facts))
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
 def _plain(value: str | float) -> str:
