@@ -26,6 +26,8 @@ from confkit.webhooks import LARGEST_BODY
 
 #: How many of each kind are delivered at once.
 EACH = 500
+#: After so many bursts what is remembered on purpose, the ids of events, and the allocator's arenas have settled.
+SETTLED = 5
 EXPECTED = {"200": EACH, "404": EACH, "400": EACH, "413": EACH}
 
 
@@ -103,12 +105,12 @@ async def _bursts(settings: dict[str, str], rounds: int) -> dict[str, Any]:
 
 
 def measure(quick: bool) -> Result:
-    """Some bursts, the first of which is left out of the memory's growth; then some with the allocations counted."""
+    """Some bursts, the first of which are left out of the memory's growth; then some with the allocations counted."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with simulator() as settings:
-        found = anyio.run(_bursts, settings, 2 if quick else 8)
+        found = anyio.run(_bursts, settings, 6 if quick else 14)
     bursts, peaks, retained = found["bursts"], found["peaks"], found["retained"]
     total = sum(EXPECTED.values())
     right = [sum(min(count, each["statuses"].get(name, 0)) for name, count in EXPECTED.items()) for each in bursts]
@@ -143,9 +145,9 @@ def measure(quick: bool) -> Result:
                 unit="per s",
             ),
             Figure(
-                what="peak memory after all bursts",
-                against=f"after the first ({peaks[0]:.0f} MiB)",
-                rounds=[peaks[-1] / peaks[0]],
+                what=f"peak memory after {len(peaks)} bursts",
+                against=f"after the first {SETTLED} ({peaks[SETTLED - 1]:.0f} MiB)",
+                rounds=[peaks[-1] / peaks[SETTLED - 1]],
                 at_most=1.1,
             ),
             Figure(
