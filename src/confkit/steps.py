@@ -449,13 +449,13 @@ class Steps:
             trace.note(record)
         if record.outcome is StepOutcome.STARTED:
             if self._logs_starts:
-                self._log.debug("step", phase="start", **_line(record))
+                self._log.debug("step", phase="start", **record.line())
             self._tell(self.hook.step_started, record)
         else:
             if record.outcome not in _WELL:
-                self._log.warning("step", phase="end", **_line(record))
+                self._log.warning("step", phase="end", **record.line())
             elif self._logs_ends:
-                self._log.info("step", phase="end", **_line(record))
+                self._log.info("step", phase="end", **record.line())
             self._tell(self.hook.step_finished, record)
 
     def _tell(self, observers: pluggy.HookCaller, record: StepRecord) -> None:
@@ -469,13 +469,6 @@ class Steps:
 
 
 _WELL = (StepOutcome.DONE, StepOutcome.ADOPTED)
-
-
-def _line(record: StepRecord) -> dict[str, Any]:
-    """A step for the log, which has instants of its own."""
-    values = record.as_dict()
-    del values["started_at"]
-    return values
 
 
 @define

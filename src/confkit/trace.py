@@ -58,7 +58,11 @@ class StepRecord:
     error: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, stable names: the log line and the JSON of a step."""
+        """Plain values, stable names: the JSON of a step."""
+        return {"started_at": self.started_at.isoformat(), **self.line()}
+
+    def line(self) -> dict[str, Any]:
+        """The same for the log, which has instants of its own."""
         values: dict[str, Any] = {
             "meeting": self.meeting,
             "step": self.step,
@@ -67,7 +71,6 @@ class StepRecord:
             "op": self.op,
             "attempt": self.attempt,
             "outcome": self.outcome.value,
-            "started_at": self.started_at.isoformat(),
             "duration_ms": round(self.duration.total_seconds() * 1000, 1),
             "waited_ms": round(self.waited.total_seconds() * 1000, 1),
         }

@@ -52,6 +52,35 @@ async def test_connections_are_reused(provider: Any, stub: Any) -> None:
     assert provider.capabilities().idempotency.value == "none"
 
 
+async def test_the_proxy_of_the_environment_is_used(connect: Any, stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", stub.base_url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    stub.created("/v1/users/u-1/calls/c-9")
+    dialled = await dial(connect(base_url="http://api.invalid"))
+    assert dialled.call.id == "c-9"
+    assert [seen.target for seen in stub.seen] == ["http://api.invalid/v1/users/u-1/calls"]
+
+
+async def test_a_host_that_the_environment_excepts_is_reached_without_the_proxy(
+    connect: Any, stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    stub.created("/v1/users/u-1/calls/c-9")
+    assert (await dial(connect())).call.id == "c-9"
+    assert [seen.target for seen in stub.seen] == ["/v1/users/u-1/calls"]
+
+
+async def test_a_proxy_that_is_not_there_is_certainly_not_executed(
+    connect: Any, stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", "127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(errors.Unavailable):
+        await dial(connect())
+    assert stub.seen == []
+
+
 async def test_connection_refused_is_certainly_not_executed(connect: Any) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
