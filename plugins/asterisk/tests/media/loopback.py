@@ -229,6 +229,8 @@ class AsteriskHarness(Harness):
         return True
 
     def call_in(self, caller: str) -> str | None:
+        if not self._engine.get("applications"):
+            return None  # nobody listens yet, so the engine would hang up on the caller
         before = {each["id"] for each in self._engine.get("channels")}
         phone = self._phone(caller)
         port = self._engine.sip_port

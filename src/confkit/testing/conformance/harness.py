@@ -139,7 +139,11 @@ class Harness(abc.ABC):
         return False
 
     def call_in(self, caller: str) -> str | None:
-        """Let a party call a number of the account; gives the call's id, or ``None`` where that cannot be."""
+        """Let a party call a number of the account; gives the call's id.
+
+        A platform where nobody can call in leaves this as it is. ``None`` says "not yet", where the provider must be
+        listening first: it is asked again until the harness's patience is at its end.
+        """
         del caller
         return None
 
