@@ -38,9 +38,9 @@ STEADY_POLL = 2.0
 #: Every so many of those looks asks for the members too: who leaves a conference need not hang up.
 MEMBERS_EVERY = 5
 #: Where webhooks or a stream tell what happens, polling only heals what they lost: how often a meeting is looked at
-#: while somebody is on the way in, in seconds; while nobody is, at every so manyth of those turns.
+#: while somebody is on the way in, in seconds; and how many of those turns make one while nobody is.
 SAFETY_POLL = 10.0
-STEADY_TURN = 3
+STEADY_TURNS = 3
 #: How many meetings are looked at for safety at a time: thousands at once would keep everybody from what is urgent.
 HEALERS = 8
 #: How many calls may wait for the application to take them.
@@ -340,7 +340,7 @@ class Engine:
         with anyio.CancelScope() as self._lookouts[meeting.id]:
             for turn in itertools.count(1):
                 await anyio.sleep(SAFETY_POLL)
-                if meeting.roster.calls and not (meeting.roster.settled and turn % STEADY_TURN):
+                if meeting.roster.calls and not (meeting.roster.settled and turn % STEADY_TURNS):
                     async with self._healing:
                         await self._look(meeting, members=meeting.roster.settled)
 
