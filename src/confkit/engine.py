@@ -21,8 +21,8 @@ from confkit.flows import InProcessRuntime, Runtime, RuntimeFactory, op_key
 from confkit.intake import Intake
 from confkit.log import logger
 from confkit.messages import EndReason, Failure, Happened, MeetingBrief, MeetingEnd
-from confkit.models import Bridge, Conference, Dialled, FindHint, Snapshot
-from confkit.pacing import Withdrawal
+from confkit.models import Bridge, Call, Conference, Dialled, FindHint, Snapshot
+from confkit.pacing import Priority, Withdrawal
 from confkit.policy import Policy
 from confkit.sequence import FLOWS
 from confkit.steps import StepRequest, Steps
@@ -207,6 +207,8 @@ class Engine:
         meeting_id = flow.partition("/")[0]
         if name == "find":
             return await self._find(meeting_id, *args)
+        if name == "fetch":
+            return await self._fetch(meeting_id, *args)
         key = op_key(flow, name, ordinal)
         if name == "create_conference":
             self.intake.bind("key", key, meeting_id)
@@ -241,6 +243,12 @@ class Engine:
         if hint.operation not in self.steps.capabilities.finds:
             raise Unsupported(f"find: {hint.operation}", provider=self.steps.provider, operation="find")
         return await self.steps.read("find", meeting=meeting, op_key=op_key, hint=hint)
+
+    async def _fetch(self, meeting: str, ref: Call) -> Snapshot:
+        """The provider's account of a call on which a flow depends: it does not wait behind the polls."""
+        snapshot: Snapshot = await self.steps.read("fetch", meeting=meeting, priority=Priority.NORMAL, ref=ref)
+        self.meetings[meeting].take_in(snapshot)
+        return snapshot
 
     def _label(self, flow: str) -> str | None:
         legs = self.meetings[flow.partition("/")[0]].roster.legs

@@ -59,6 +59,7 @@ from confkit.models import (
     Bridge,
     Call,
     CallSpec,
+    CallState,
     Conference,
     ConferenceSpec,
     Dialled,
@@ -70,12 +71,13 @@ from confkit.models import (
     MemberState,
     Outcome,
     Party,
+    Snapshot,
 )
 from confkit.policy import Mode, problems_with_addition
 from confkit.table import Seat, Table
 
 #: Changes whenever the order of operations changes, so that a recorded run is never replayed by another program.
-SEQUENCE_REVISION = 1
+SEQUENCE_REVISION = 2
 
 #: The platform ends the ringing; this much longer we wait for it to say so before we hang up ourselves.
 GRACE = timedelta(seconds=5)
@@ -434,14 +436,27 @@ class _Leg:
         await self.report(Stage.DIALLED, conference_id=_id_of(dialled.conference))
 
     async def until_answered(self) -> None:
-        """Wait for the answer; a party that does not answer in time is hung up on."""
+        """Wait for the answer; a party that has not answered in time is hung up on."""
         if self.brief.incoming is not None:
             self.answered = True
         patience = self.brief.answer_timeout + GRACE
         while not self.answered:
-            if not await self.next(patience):
+            if not await self.next(patience) and not await self.has_answered():
                 raise _Over(Outcome.NO_ANSWER)
         await self.report(Stage.ANSWERED)
+
+    async def has_answered(self) -> bool:
+        """Ask, before somebody is hung up on who may have answered: the event may be lost, or the polls too slow."""
+        try:
+            snapshot: Snapshot = await self.flow.step("fetch", self.call)
+        except ProviderError:
+            return False
+        for call in snapshot.calls:
+            if self.call is not None and call.id == self.call.id:
+                if call.state is CallState.ENDED:
+                    self._call_ended(call.cause or EndCause.UNKNOWN)
+                self.answered = call.state is CallState.ANSWERED
+        return self.answered
 
     async def join(self) -> None:
         """Get into the conference or bridge, the way that the provider has."""

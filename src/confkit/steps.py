@@ -209,8 +209,10 @@ class Steps:
                 )
         return result
 
-    async def read(self, operation: str, /, *, meeting: str | None = None, **arguments: Any) -> Any:
-        """Ask the provider for something; reads are paced behind everything else and sent again if need be.
+    async def read(
+        self, operation: str, /, *, meeting: str | None = None, priority: Priority = Priority.READ, **arguments: Any
+    ) -> Any:
+        """Ask the provider for something, behind everything else unless said otherwise; sent again if need be.
 
         Raises:
             ProviderError: the portable error of the last attempt.
@@ -218,7 +220,7 @@ class Steps:
         self.require(operation)
         about = _about(operation, *arguments.values())
         for attempt in range(1, ATTEMPTS + 1):
-            await self.pacer.wait(about, priority=Priority.READ, meeting=meeting)
+            await self.pacer.wait(about, priority=priority, meeting=meeting)
             if (trace := self.traces.get(meeting or "")) is not None:
                 trace.note_read(operation)
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -240,4 +241,19 @@ async def test_a_poll_and_a_stream_that_break_do_not_end_the_meeting() -> None:
         with anyio.fail_after(120):
             async with client.connect(*PARTIES) as meeting:
                 assert [person.outcome for person in meeting.participants] == [Outcome.JOINED] * 4
+    assert provider.exchange.still_up() == ()
+
+
+async def test_who_has_answered_is_not_hung_up_on_because_the_event_was_lost() -> None:
+    provider = FakeProvider()
+    provider.deliver = lambda _: []
+    provider.party(PARTIES[2]).never_answers()
+    async with (
+        AsyncClient(provider, caller_id=OURS) as client,
+        # The safety poll comes after 10 s; a leg gives up before.
+        client.connect(*PARTIES, answer_timeout=timedelta(seconds=2)) as meeting,
+    ):
+        outcomes = [person.outcome for person in meeting.participants]
+        assert meeting.trace.reads == {"fetch": 4}
+    assert outcomes == [Outcome.JOINED, Outcome.JOINED, Outcome.NO_ANSWER, Outcome.JOINED]
     assert provider.exchange.still_up() == ()
