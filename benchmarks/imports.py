@@ -2,7 +2,8 @@
 
 Each in fresh processes, in turn with what it is measured against, in processor time; all modules have been compiled
 before, as at every start but the first. structlog imports rich where rich is installed, as it is here; for an
-application without it, the import is measured with rich out of reach.
+application without it, the import is measured with rich out of reach. Nearly half of confkit's own part is attrs
+writing the methods of some 75 classes.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ live idle together while the memory is counted, and are ended, two hundred at a 
 allocated (by tracemalloc), and the growth of the process, from before the first was opened until all were there.
 
 Python's cyclic garbage collector looks at everything again each time that it has grown by a quarter. So all is measured
-as Python comes, and with the collector's thresholds raised as the note on scaling recommends.
+as Python comes, and with the collector's thresholds raised as the note on scaling recommends. What else grows has no
+place of its own in a profile: every function takes a little longer where the memory no longer fits the caches.
 """
 
 from __future__ import annotations
