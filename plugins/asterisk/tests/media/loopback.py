@@ -46,6 +46,7 @@ class Proxy:
         delay: seconds by which every piece of a reply is late.
         hit: the request lines that ran into a fault.
         sent: the requests that change something, in order: first line and body.
+        streams: how many WebSockets have been opened.
     """
 
     port: int
@@ -55,6 +56,7 @@ class Proxy:
     faults: list[Fault] = field(factory=list)
     hit: list[bytes] = field(factory=list)
     sent: list[bytes] = field(factory=list)
+    streams: int = 0
     _open: set[anyio.abc.SocketStream] = field(factory=set)
 
     @property
@@ -115,6 +117,7 @@ class Proxy:
         with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             while True:
                 data = await server.receive()
+                self.streams += data.startswith(b"HTTP/1.1 101 ")
                 await anyio.sleep(self.delay)
                 if faults:
                     await client.send(faults[0].reply or b"")
@@ -229,8 +232,10 @@ class AsteriskHarness(Harness):
         return True
 
     def call_in(self, caller: str) -> str | None:
-        if not self._engine.get("applications"):
-            return None  # nobody listens yet, so the engine would hang up on the caller
+        if not self._proxy.streams:
+            # Nobody listens yet, so the engine would hang up on the caller. It cannot be asked: it lists an
+            # application for some seconds after the last one who listened has gone.
+            return None
         before = {each["id"] for each in self._engine.get("channels")}
         phone = self._phone(caller)
         port = self._engine.sip_port
