@@ -454,7 +454,9 @@ class _Leg:
         for call in snapshot.calls:
             if self.call is not None and call.id == self.call.id:
                 if call.state is CallState.ENDED:
-                    self._call_ended(call.cause or EndCause.UNKNOWN)
+                    # It has rung for as long as it may: that is why, where the platform does not say.
+                    cause = call.cause or EndCause.UNKNOWN
+                    self._call_ended(EndCause.NO_ANSWER if cause is EndCause.UNKNOWN else cause)
                 self.answered = call.state is CallState.ANSWERED
         return self.answered
 

@@ -212,7 +212,10 @@ class Steps:
     async def read(
         self, operation: str, /, *, meeting: str | None = None, priority: Priority = Priority.READ, **arguments: Any
     ) -> Any:
-        """Ask the provider for something, behind everything else unless said otherwise; sent again if need be.
+        """Ask the provider for something; sent again if need be.
+
+        Args:
+            priority: behind everything else, unless somebody's place depends on the answer.
 
         Raises:
             ProviderError: the portable error of the last attempt.

@@ -248,6 +248,7 @@ async def test_who_has_answered_is_not_hung_up_on_because_the_event_was_lost() -
     provider = FakeProvider()
     provider.deliver = lambda _: []
     provider.party(PARTIES[2]).never_answers()
+    provider.party(PARTIES[3]).busy()
     async with (
         AsyncClient(provider, caller_id=OURS) as client,
         # The safety poll comes after 10 s; a leg gives up before.
@@ -255,5 +256,5 @@ async def test_who_has_answered_is_not_hung_up_on_because_the_event_was_lost() -
     ):
         outcomes = [person.outcome for person in meeting.participants]
         assert meeting.trace.reads == {"fetch": 4}
-    assert outcomes == [Outcome.JOINED, Outcome.JOINED, Outcome.NO_ANSWER, Outcome.JOINED]
+    assert outcomes == [Outcome.JOINED, Outcome.JOINED, Outcome.NO_ANSWER, Outcome.BUSY]
     assert provider.exchange.still_up() == ()
