@@ -192,7 +192,10 @@ def test_a_missed_quorum_shows_everybodys_outcome(cli: Cli, tmp_path: Path) -> N
         *("--set", "answer_after=100", "--answer-timeout", "0.05", "--mermaid", str(chart)),
     )
     assert ran.status == 1
-    assert ran.out.count("no answer") == 3
+    # Once two have not answered a meeting is out of reach, and whoever still rings at that moment is called off.
+    outcomes = re.findall(r"ended +(no answer|cancelled) ", ran.out)
+    assert len(outcomes) == 3
+    assert outcomes.count("no answer") >= 2
     assert ran.lines[-1].startswith("confkit: fewer than 2 joined")
     assert not WHOLE_NUMBER.search(ran.out + ran.err)
     assert chart.read_text().startswith("sequenceDiagram")
