@@ -74,7 +74,7 @@ def application(running: Running, monkeypatch: pytest.MonkeyPatch) -> Iterator[h
 
 
 def until(application: httpx.Client, meeting: str, number: str, state: str) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while application.get(f"/meetings/{meeting}").json().get(number) != state:
         assert time.monotonic() < deadline
         time.sleep(0.01)

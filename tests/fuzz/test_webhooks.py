@@ -103,7 +103,7 @@ async def ringing() -> AsyncIterator[Stage]:
                 pass  # what the callbacks say may well end it
 
         tasks.start_soon(connect)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while len(platform.urls) < 4:  # noqa: ASYNC110 - the transport has no event to wait for
                 await anyio.sleep(0.01)
         yield Stage(client, [*platform.urls, client.incoming_url])

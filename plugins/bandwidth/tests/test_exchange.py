@@ -125,8 +125,8 @@ async def test_a_reply_lost_after_sending_leaves_a_mutation_open(provider: Any, 
 async def test_a_deadline_after_sending_leaves_a_mutation_open(provider: Any, stub: Any) -> None:
     stub.lose("silence")
     with pytest.raises(errors.OutcomeUnknown) as caught:
-        await dial(provider, Op(key="k", timeout=timedelta(seconds=0.2)))
-    assert str(caught.value) == ("bandwidth create_call: no reply within 0.2 s; the request may have been carried out")
+        await dial(provider, Op(key="k", timeout=timedelta(seconds=0.5)))
+    assert str(caught.value) == ("bandwidth create_call: no reply within 0.5 s; the request may have been carried out")
     assert not caught.value.answered
     assert len(stub.seen) == 1
 
@@ -142,8 +142,8 @@ async def test_a_read_that_is_lost_changed_nothing(provider: Any, stub: Any, how
 async def test_the_deadline_is_for_the_whole_exchange(provider: Any, stub: Any) -> None:
     stub.script.append(b"HTTP/1.1 500 X\r\ncontent-length: 50\r\n\r\n{")
     stub.script.append("silence")
-    with anyio.fail_after(2), pytest.raises(errors.OutcomeUnknown) as caught:
-        await dial(provider, Op(key="k", timeout=timedelta(seconds=0.2)))
+    with anyio.fail_after(10), pytest.raises(errors.OutcomeUnknown) as caught:
+        await dial(provider, Op(key="k", timeout=timedelta(seconds=0.5)))
     assert caught.value.status == 500  # the status had come, so it counts
     assert caught.value.answered
 
@@ -163,7 +163,7 @@ async def test_cancellation_passes_through_unchanged(provider: Any, stub: Any) -
 async def test_what_is_no_http_leaves_a_mutation_open(provider: Any, stub: Any, answer: bytes) -> None:
     stub.script += [answer + b"connection: close\r\n", "close"]
     with pytest.raises(errors.OutcomeUnknown) as caught:
-        await dial(provider, Op(key="k", timeout=timedelta(seconds=0.3)))
+        await dial(provider, Op(key="k", timeout=timedelta(seconds=0.5)))
     assert not caught.value.answered
 
 
@@ -360,14 +360,14 @@ async def test_the_fast_transport_tells_lost_from_not_sent(connect: Any, stub: A
     await dial(provider)  # the connection that is lost is a reused one
     stub.lose(how)
     with pytest.raises(errors.OutcomeUnknown):
-        await dial(provider, Op(key="k", timeout=timedelta(seconds=0.3)))
+        await dial(provider, Op(key="k", timeout=timedelta(seconds=0.5)))
     assert len(stub.seen) == 2
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "silence"])
 async def test_the_ordinary_transport_tells_lost_from_not_sent(stub: Any, how: str) -> None:
     http = Http("acme", stub.base_url, auth=("a", "b"), errors=ErrorTable(), transport=httpx.AsyncHTTPTransport())
-    change: dict[str, Any] = {"operation": "hang_up", "body": {}, "timeout": timedelta(seconds=0.3)}
+    change: dict[str, Any] = {"operation": "hang_up", "body": {}, "timeout": timedelta(seconds=0.5)}
     await http.update("x", **change)
     stub.lose(how)
     with pytest.raises(errors.OutcomeUnknown):

@@ -124,7 +124,7 @@ class Receiver:
     released: threading.Event = field(factory=threading.Event)
 
     def next(self) -> Received:
-        return self.seen.get(timeout=5)
+        return self.seen.get(timeout=30)
 
     def event(self) -> Any:
         return self.next().event
