@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
@@ -110,7 +109,10 @@ class Engine:
         self._ring, self.callers = anyio.create_memory_object_stream[IncomingCall](CALLERS)
         self._callback_url = callback_url
         self._healing = anyio.Semaphore(HEALERS)
-        #: What looks after a meeting for safety, by the meeting's id.
+        #: When a meeting is looked at for safety, and which turn that is: in this order, since all wait equally long.
+        self._due: dict[str, tuple[float, int]] = {}
+        self._is_due: anyio.Event | None = None
+        #: Those looks that are under way, by the meeting's id.
         self._lookouts: dict[str, anyio.CancelScope] = {}
         #: What the meeting has been told and an observer, which failed, has not.
         self._unobserved: set[tuple[str, str]] = set()
@@ -119,6 +121,7 @@ class Engine:
         self._log = logger()
         if EventSource.STREAM in self.steps.capabilities.events and "events" in self.steps.implemented:
             tasks.start_soon(self._stream, name="confkit event stream")
+        tasks.start_soon(self._heal, name="confkit safety net")
 
     async def open(self, meeting: Meeting, brief: MeetingBrief) -> None:
         """Start a meeting's flow and look after it until it has ended."""
@@ -127,8 +130,10 @@ class Engine:
         self.tell("meeting_started", meeting=meeting.id)
         await self.runtime.start("meeting", meeting.id, brief)
         self._tasks.start_soon(self._look_after, meeting, name=f"confkit {meeting.id} result")
-        told = EventSource.STREAM in self.steps.capabilities.events or self.callbacks(meeting.id) is not None
-        self._tasks.start_soon(self._heal if told else self._poll, meeting, name=f"confkit {meeting.id} poll")
+        if EventSource.STREAM in self.steps.capabilities.events or self.callbacks(meeting.id) is not None:
+            self._falls_due(meeting, turn=1)
+        else:
+            self._tasks.start_soon(self._poll, meeting, name=f"confkit {meeting.id} poll")
 
     async def aclose(self) -> None:
         """End all meetings, stop all flows, release the provider."""
@@ -177,7 +182,8 @@ class Engine:
             # A leg that the meeting has given up on may still be hanging up.
             await self.runtime.wind_up(meeting.id)
             del self.meetings[meeting.id]
-            if (lookout := self._lookouts.pop(meeting.id, None)) is not None:
+            self._due.pop(meeting.id, None)
+            if (lookout := self._lookouts.get(meeting.id)) is not None:
                 lookout.cancel()
             del self.steps.traces[meeting.id]
             self.intake.release(meeting.id)
@@ -341,16 +347,38 @@ class Engine:
         listed = room is not None and room.id is not None and "list_calls" in self.steps.implemented
         return listed or meeting.roster.calls > 0
 
-    async def _heal(self, meeting: Meeting) -> None:
-        """Look at a meeting's calls now and then, in case an event was lost; nothing that happens wakes it."""
+    async def _heal(self) -> None:
+        """Look at each meeting now and then, in case an event was lost; nothing that happens wakes it."""
+        async with anyio.create_task_group() as looks:
+            while True:
+                while not self._due:
+                    self._is_due = anyio.Event()
+                    await self._is_due.wait()
+                meeting_id, (due, turn) = next(iter(self._due.items()))
+                await anyio.sleep_until(due)
+                if self._due.pop(meeting_id, None) is None:  # it is over
+                    continue
+                meeting = self.meetings[meeting_id]
+                if meeting.roster.calls and not (meeting.roster.settled and turn % STEADY_TURNS):
+                    looks.start_soon(self._look_for_safety, meeting, turn, name=f"confkit {meeting_id} look")
+                else:
+                    self._falls_due(meeting, turn + 1)
+
+    def _falls_due(self, meeting: Meeting, turn: int) -> None:
+        self._due[meeting.id] = (anyio.current_time() + SAFETY_POLL, turn)
+        if self._is_due is not None:
+            self._is_due.set()
+            self._is_due = None
+
+    async def _look_for_safety(self, meeting: Meeting, turn: int) -> None:
         if meeting.id not in self.meetings:  # it is over already
             return
         with anyio.CancelScope() as self._lookouts[meeting.id]:
-            for turn in itertools.count(1):
-                await anyio.sleep(SAFETY_POLL)
-                if meeting.roster.calls and not (meeting.roster.settled and turn % STEADY_TURNS):
-                    async with self._healing:
-                        await self._look(meeting, members=meeting.roster.settled)
+            async with self._healing:
+                await self._look(meeting, members=meeting.roster.settled)
+        del self._lookouts[meeting.id]
+        if meeting.id in self.meetings:
+            self._falls_due(meeting, turn + 1)
 
     async def _look(self, meeting: Meeting, *, members: bool) -> None:
         """Ask the provider once for all legs where it can tell them at once."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import anyio
 import pytest
 from confkit_bandwidth.simulator import Fault
+from confkit_fake import FakeProvider
 
-from confkit import Outcome, ParticipantState
-from confkit.engine import FIRST_POLL
+from confkit import AsyncClient, Outcome, ParticipantState
+from confkit.engine import FIRST_POLL, SAFETY_POLL
 
-from .conftest import PEOPLE, staged
+from .conftest import CALLER, PEOPLE, staged
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 #: Of each request, there and back, in seconds.
@@ -53,3 +54,36 @@ async def test_a_long_ringing_is_asked_about_once_a_second() -> None:
         stage.client.connect(*PEOPLE) as meeting,
     ):
         assert 20 <= meeting.trace.reads["list_calls"] <= 30
+
+
+async def test_where_events_are_lost_each_meeting_is_looked_at_in_its_own_time() -> None:
+    provider = FakeProvider(latency=LATENCY)
+    provider.deliver = lambda _lost: []
+    provider.fail("list_calls", "slow", after=1, seconds=5.0)
+    took: dict[float, float] = {}
+    reads: dict[float, dict[str, int]] = {}
+
+    async def meet(begins: float, patience: float = 60) -> None:
+        await anyio.sleep(begins)
+        meeting = client.connect(*(f"{number}{begins:.0f}" for number in PEOPLE[:3]))
+        with anyio.move_on_after(patience):
+            async with meeting:
+                took[begins] = anyio.current_time() - started - begins
+                await anyio.sleep(100)
+        reads[begins] = meeting.trace.reads
+
+    async with AsyncClient(provider, caller_id=CALLER) as client:
+        started = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(meet, 0)
+            tasks.start_soon(meet, 1, SAFETY_POLL / 2)  # is over before its first turn
+            tasks.start_soon(meet, 2, SAFETY_POLL + LATENCY)  # is over while it is being looked at
+            tasks.start_soon(meet, 3)
+        assert provider.exchange.still_up() == ()
+        async with client.connect(*PEOPLE[:3]) as later:  # with nobody there for a while
+            assert [person.outcome for person in later.participants] == [Outcome.JOINED] * 3
+    assert took == {begins: pytest.approx(SAFETY_POLL + 2 * LATENCY, abs=0.01) for begins in (0, 3)}
+    assert reads[1] == {}
+    assert reads[2] == {"list_calls": 1}
+    # Somebody on the way in: after 10 s. Then all is quiet: every third turn.
+    assert reads[0] == reads[3] == {"list_calls": 1, "fetch": 1}
