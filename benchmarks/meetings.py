@@ -6,7 +6,8 @@ allocated (by tracemalloc), and the growth of the process, from before the first
 
 Python's cyclic garbage collector looks at everything again each time that it has grown by a quarter. So all is measured
 as Python comes, and with the collector's thresholds raised as the note on scaling recommends. What else grows has no
-place of its own in a profile: every function takes a little longer where the memory no longer fits the caches.
+place of its own in a profile: every function takes a little longer where the memory no longer fits the caches. Ten
+thousand take a minute or two to come and go, so some of the looks at meetings that are there already are in their time.
 """
 
 from __future__ import annotations
