@@ -59,7 +59,7 @@ async def test_a_long_ringing_is_asked_about_once_a_second() -> None:
 async def test_where_events_are_lost_each_meeting_is_looked_at_in_its_own_time() -> None:
     provider = FakeProvider(latency=LATENCY)
     provider.deliver = lambda _lost: []
-    provider.fail("list_calls", "slow", after=1, seconds=5.0)
+    provider.fail("list_calls", "rate-limit", after=1, seconds=5.0)  # the second look is to try again
     took: dict[float, float] = {}
     reads: dict[float, dict[str, int]] = {}
 
@@ -85,5 +85,7 @@ async def test_where_events_are_lost_each_meeting_is_looked_at_in_its_own_time()
     assert took == {begins: pytest.approx(SAFETY_POLL + 2 * LATENCY, abs=0.01) for begins in (0, 3)}
     assert reads[1] == {}
     assert reads[2] == {"list_calls": 1}
+    # One for each that lived so long: the look that was refused ended with its meeting, and was not tried again.
+    assert [each.operation for each in provider.requests].count("list_calls") == 4
     # Somebody on the way in: after 10 s. Then all is quiet: every third turn.
     assert reads[0] == reads[3] == {"list_calls": 1, "fetch": 1}
