@@ -120,9 +120,10 @@ class BridgeEnded(Event):
 
 @frozen(kw_only=True)
 class PlaybackStarted(Event):
-    """A file or speech began to play to a conference or to one call."""
+    """A file or speech began to play to a conference, on a bridge, or to one call."""
 
     conference_id: str | None = None
+    bridge_id: str | None = None
     call_id: str | None = None
 
 
@@ -131,23 +132,32 @@ class PlaybackEnded(Event):
     """A file or speech has ended or was stopped."""
 
     conference_id: str | None = None
+    bridge_id: str | None = None
     call_id: str | None = None
 
 
 @frozen(kw_only=True)
 class RecordingReady(Event):
-    """A recording can be fetched."""
+    """A recording can be fetched.
+
+    It names what was recorded, by exactly one of ``conference_id``, ``bridge_id`` and ``call_id``: an event that names
+    none reaches nobody.
+    """
 
     recording_id: str
+    conference_id: str | None = None
+    bridge_id: str | None = None
     call_id: str | None = None
     url: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
 class RecordingFailed(Event):
-    """A recording was lost."""
+    """A recording was lost; names what was recorded, as :class:`RecordingReady` does."""
 
     recording_id: str
+    conference_id: str | None = None
+    bridge_id: str | None = None
     call_id: str | None = None
 
 

@@ -134,7 +134,12 @@ class ProviderSpec:
 
     @hookspec(firstresult=True)
     async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
-        """The platform's account of a conference with its members and calls, of a call, or of a bridge."""
+        """The platform's account of a conference with its members and calls, of a call, or of a bridge.
+
+        ``Snapshot.conference.key`` is what the platform itself has written down of our key (a tag, a name, an id that
+        we chose), and empty where it keeps none; never a copy of ``ref.key``. By it a conference that shows itself is
+        proven to be ours before it is ended.
+        """
         raise NotImplementedError
 
     # Where the platform needs or has them.
@@ -201,7 +206,14 @@ class ProviderSpec:
 
     @hookspec(firstresult=True)
     async def find(self, op_key: str, hint: FindHint) -> tuple[Call | Member | Conference | Bridge, ...]:
-        """What a lost request did create; empty when the platform shows nothing of it. Reads only."""
+        """What a lost request did create. Reads only.
+
+        An empty result means that the request was *certainly not executed*, and lets the core send it again. A list
+        that forgets what has ended cannot say so of a call to somebody who was busy, or who answered and hung up.
+
+        Raises:
+            OutcomeUnknown: nothing shows, and that proves nothing.
+        """
         raise NotImplementedError
 
     @hookspec(firstresult=True)
