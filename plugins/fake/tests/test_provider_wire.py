@@ -9,7 +9,18 @@ import pytest
 from confkit_fake import FakeProvider, FaultKind
 
 from confkit.errors import Conflict, OutcomeUnknown, ProviderError, RateLimited, Unavailable
-from confkit.models import Call, CallSpec, Conference, ConferenceSpec, Dialled, FindHint, MemberOptions, Op
+from confkit.models import (
+    Call,
+    CallSpec,
+    CallState,
+    Conference,
+    ConferenceSpec,
+    ConferenceState,
+    Dialled,
+    FindHint,
+    MemberOptions,
+    Op,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
@@ -32,6 +43,7 @@ async def dial(
         ("drop-reply", OutcomeUnknown, False, True),
         ("lost", OutcomeUnknown, False, False),
         ("error-500", OutcomeUnknown, True, False),
+        ("error-after", OutcomeUnknown, True, True),
         ("rate-limit", RateLimited, None, False),
     ],
 )
@@ -212,3 +224,58 @@ async def test_latency_is_there_and_back() -> None:
     assert len(fake.exchange.calls) == 1
     await dial(fake, "third")
     assert anyio.current_time() - start == pytest.approx(2)
+
+
+async def test_a_platform_that_lists_only_the_living_cannot_say_what_became_of_a_call_that_is_over() -> None:
+    fake = FakeProvider(lists_ended=False)
+    room = await fake.create_conference(spec=ConferenceSpec(caller_id=OURS), op=Op(key="room"))
+    fake.party(ANN).busy(after=5)
+    call = (await dial(fake, into=room)).call
+    assert [each.id for each in await fake.find(op_key="dial", hint=HINT) if isinstance(each, Call)] == [call.id]
+    assert [each.id for each in await fake.list_calls(into=room)] == [call.id]
+    await anyio.sleep(5)
+    with pytest.raises(OutcomeUnknown):
+        await fake.find(op_key="dial", hint=HINT)
+    with pytest.raises(OutcomeUnknown):
+        await fake.find(op_key="never sent", hint=HINT)
+    assert await fake.list_calls(into=room) == ()
+    assert (await fake.fetch(ref=room)).calls == ()
+    (itself,) = (await fake.fetch(ref=call)).calls
+    assert itself.state is CallState.ENDED
+
+
+async def test_a_platform_that_writes_whole_seconds_cuts_every_instant_that_it_tells() -> None:
+    fake = FakeProvider(whole_seconds=True)
+    events = fake.events()
+    room = await fake.create_conference(spec=ConferenceSpec(caller_id=OURS), op=Op(key="room"))
+    await anyio.sleep(0.3)
+    call = (await dial(fake, into=room)).call
+    member = await fake.add_member(conference=room, call=call, options=MemberOptions(), op=Op(key="join"))
+    snapshot = await fake.fetch(ref=room)
+    told = [event.occurred_at for event in [await anext(events) for _ in range(4)]]
+    instants = (call.created_at, member.joined_at, member.conference.created_at, snapshot.calls[0].answered_at, *told)
+    assert all(instant is not None and instant.microsecond == 0 for instant in instants)
+    assert any(fact.at.microsecond for fact in fake.exchange.history), "the exchange itself keeps them whole"
+
+
+@pytest.mark.parametrize("shape", ["on_join", "fused"])
+async def test_a_room_that_is_known_by_its_name_comes_again_for_those_who_were_dialled_into_it(shape: str) -> None:
+    fake = FakeProvider(shape=shape)
+    fake.party(ANN).hangs_up(0.5)
+    fake.party("+19195550102").answers(2)
+    room = await fake.create_conference(spec=ConferenceSpec(caller_id=OURS), op=Op(key="room"))
+    first = await dial(fake, "first", into=room)
+    room = first.conference or room
+    spec = CallSpec(to="+19195550102", caller_id=OURS)
+    second = await fake.create_call(spec=spec, op=Op(key="second"), into=room)
+    await anyio.sleep(1)
+    fake.exchange.advance()
+    assert fake.exchange.conferences[room.id or ""].state is ConferenceState.ENDED
+    await anyio.sleep(1.5)
+    fake.exchange.advance()
+    place = fake.exchange.place_of(second.call.id)
+    assert place is not None
+    assert place.conference_id != room.id
+    again = (await fake.fetch(ref=Conference(provider="fake", key="", id=place.conference_id))).conference
+    assert again is not None
+    assert again.key == room.key

@@ -7,7 +7,8 @@ method, and in :meth:`Exchange.facts`. It belongs to one event loop at a time an
 The rules, where the field leaves a choice:
 
 * A conference is created, becomes active with its first member and ends for good when its last member leaves
-  or when it is ended. Ending it does not hang up its calls unless ``end_hangs_up``.
+  or when it is ended. Ending it does not hang up its calls unless ``end_hangs_up``. One that has a name comes again
+  under that name, with another id, for those who were dialled into it before it ended.
 * A call is in one conference or on one bridge; adding a bridged call to a conference moves it.
 * A bridge has two places, taken from the moment a call is dialled into it. It ends when a call has been on
   it, answered, and nobody is left.
@@ -162,26 +163,28 @@ class Exchange(Switchboard):
         *,
         caller_id: str,
         interpret_digits: bool = True,
+        name: str | None = None,
         id: str | None = None,
         notes: Mapping[str, object] | None = None,
     ) -> Conference:
         """Make an empty conference; it waits for members without limit.
 
         Args:
+            name: under which it comes again after it has ended.
             id: chosen by the caller; refused if it exists.
         """
         self.advance()
         self._require_number(caller_id)
-        conference = Conference(
-            id=self._new_id("conf-", id, self.conferences),
-            caller_id=caller_id,
-            interpret_digits=interpret_digits,
-            created_at=self._timeline.now(),
-            notes=dict(notes or {}),
+        return self._open(
+            Conference(
+                id=self._new_id("conf-", id, self.conferences),
+                caller_id=caller_id,
+                name=name,
+                interpret_digits=interpret_digits,
+                created_at=self._timeline.now(),
+                notes=dict(notes or {}),
+            )
         )
-        self.conferences[conference.id] = conference
-        self._timeline.tell(FactKind.CONFERENCE_CREATED, conference_id=conference.id)
-        return conference
 
     def update_conference(
         self, conference_id: str, *, mute: bool | None = None, hold: bool | None = None

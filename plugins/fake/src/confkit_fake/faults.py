@@ -48,6 +48,8 @@ class FaultKind(enum.Enum):
     LATE = "late"
     #: Not executed; answered with an internal error that does not say so.
     ERROR_500 = "error-500"
+    #: Executed, and answered with an internal error that does not say so.
+    ERROR_AFTER = "error-after"
     #: Not executed; too many requests, try again in ``seconds``.
     RATE_LIMIT = "rate-limit"
     #: Not executed; the account's credentials are not accepted.

@@ -127,6 +127,9 @@ class FakeSettings:
         rates: ``off``, or ``bandwidth`` for limits like those of Bandwidth v1.
         idempotency: ``none``, or ``client_id`` where the intent's key becomes the id of what it creates.
         end_hangs_up: ending a conference hangs up its members' calls.
+        lists_ended: lists, look-ups and conferences show calls and members that are over, too; otherwise only the
+            living, so that an empty look-up proves nothing (as Twilio's list of participants).
+        whole_seconds: instants are written without fractions (Bandwidth v1, Twilio).
     """
 
     shape: Shape = field(default=Shape.EXPLICIT, converter=Shape)
@@ -138,6 +141,8 @@ class FakeSettings:
     rates: Rates = field(default=Rates.OFF, converter=Rates)
     idempotency: Idempotency = field(default=Idempotency.NONE, converter=_idempotency)
     end_hangs_up: bool = field(default=False, converter=to_bool)
+    lists_ended: bool = field(default=True, converter=to_bool)
+    whole_seconds: bool = field(default=False, converter=to_bool)
 
     def capabilities(self) -> Capabilities:
         """What a provider with these settings can do."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from confkit import models
 from confkit.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise
-from confkit.errors import Conflict, InvalidRequest
+from confkit.errors import Conflict, InvalidRequest, OutcomeUnknown
 from confkit.events import Event
 from confkit.hookspecs import ProviderSpec, hookimpl
 from confkit_fake import exchange as telephone
@@ -21,6 +21,12 @@ from confkit_fake.wire import Wire
 T = TypeVar("T")
 Deliver = Callable[[list[Event]], list[Event]]
 
+_PAST = (
+    models.CallState.ENDED,
+    models.MemberState.LEFT,
+    models.ConferenceState.ENDED,
+    models.BridgeState.ENDED,
+)
 _OVER = frozenset(
     {
         ErrorCode.CONFERENCE_ENDED,
@@ -45,7 +51,10 @@ class Stream:
 
     async def __anext__(self) -> Event:
         while not self._ready:
-            batch = [translate.event(fact, self._provider.exchange) for fact in await self._facts.batch()]
+            batch = [
+                self._provider.written(translate.event(fact, self._provider.exchange))
+                for fact in await self._facts.batch()
+            ]
             self._ready.extend(self._provider.deliver(batch))
         return self._ready.popleft()
 
@@ -79,6 +88,8 @@ class FakeProvider(ProviderSpec):
         rates: Rates | str = Rates.OFF,
         idempotency: Idempotency | str = Idempotency.NONE,
         end_hangs_up: bool = False,
+        lists_ended: bool = True,
+        whole_seconds: bool = False,
     ) -> None:
         self.settings = FakeSettings(
             shape=shape,
@@ -90,13 +101,18 @@ class FakeProvider(ProviderSpec):
             rates=rates,
             idempotency=idempotency,
             end_hangs_up=end_hangs_up,
+            lists_ended=lists_ended,
+            whole_seconds=whole_seconds,
         )
+        self.written: Callable[[Any], Any] = translate.on_whole_seconds if self.settings.whole_seconds else _as_it_is
         self.exchange = Exchange(max_members=self.settings.max_members, end_hangs_up=self.settings.end_hangs_up)
         self.exchange.default_answer_after = self.settings.answer_after
         self.deliver: Deliver = list
         self.closed = False
         self._capabilities = self.settings.capabilities()
-        self._wire = Wire(self.exchange, latency=self.settings.latency, rates=self._capabilities.rates)
+        self._wire = Wire(
+            self.exchange, latency=self.settings.latency, rates=self._capabilities.rates, written=self.written
+        )
         self._specs: dict[str, models.ConferenceSpec] = {}  # of conferences that do not exist yet, by key
         lacking = []
         if self.settings.bridge is Bridging.NONE:
@@ -130,8 +146,8 @@ class FakeProvider(ProviderSpec):
         """Script a fault.
 
         Args:
-            kind: ``refuse``, ``drop-reply``, ``lost``, ``late``, ``error-500``, ``rate-limit``, ``unauthenticated``,
-                ``forbidden``, ``no-funds`` or ``slow``.
+            kind: ``refuse``, ``drop-reply``, ``lost``, ``late``, ``error-500``, ``error-after``, ``rate-limit``,
+                ``unauthenticated``, ``forbidden``, ``no-funds`` or ``slow``.
             times: how many requests it hits.
             after: how many it lets pass before.
             seconds: how late, how slow, or when to try again.
@@ -363,7 +379,14 @@ class FakeProvider(ProviderSpec):
         self, op_key: str, hint: models.FindHint
     ) -> tuple[models.Call | models.Member | models.Conference | models.Bridge, ...]:
         """What a request with this key did create: the exchange keeps every key as a tag."""
-        return await self._wire.read("find", op_key, lambda: self._made_by(op_key, hint.operation))
+        found = await self._wire.read("find", op_key, lambda: self._made_by(op_key, hint.operation))
+        if not found and not self.settings.lists_ended:
+            raise OutcomeUnknown(
+                "only the living can be looked up, and none of them was made by this request",
+                provider=self.name,
+                operation="find",
+            )
+        return found
 
     @hookimpl
     def events(self) -> AsyncIterator[Event]:
@@ -460,9 +483,10 @@ class FakeProvider(ProviderSpec):
         )
 
     def _room(self, conference: models.Conference, caller_id: str) -> str:
-        """The id of the room that a call is to join by itself; a room that is known by name is made."""
-        if conference.id is not None:
-            return conference.id
+        """The id of the room that a call is to join by itself: the one of this name, made if there is none."""
+        known = self.exchange.conferences.get(conference.id or "")
+        if known is not None and known.state is not models.ConferenceState.ENDED:
+            return known.id
         room = self._live_room(conference.key)
         return (room or self._new_conference(conference.key, caller_id, self._specs.get(conference.key))).id
 
@@ -472,6 +496,7 @@ class FakeProvider(ProviderSpec):
         return self.exchange.create_conference(
             caller_id=caller_id,
             interpret_digits=_interpret_digits(spec),
+            name=key if self._fused else None,
             id=id,
             notes={"key": key},
         )
@@ -508,16 +533,20 @@ class FakeProvider(ProviderSpec):
         if isinstance(into, models.Bridge):
             if into.id not in self.exchange.bridges:
                 raise ExchangeError(ErrorCode.BRIDGE_NOT_FOUND, into.id)
-            return tuple(translate.call(call) for call in calls if call.bridge_id == into.id)
+            return tuple(translate.call(call) for call in calls if call.bridge_id == into.id and self._shows(call))
         if into.id is not None and into.id not in self.exchange.conferences:
             raise ExchangeError(ErrorCode.CONFERENCE_NOT_FOUND, into.id)
         if into.id is not None and self._capabilities.materialise is Materialise.EXPLICIT:
-            return tuple(translate.call(call) for call in self.exchange.calls_for(into.id))
+            return tuple(translate.call(call) for call in self.exchange.calls_for(into.id) if self._shows(call))
         return tuple(
             translate.call(call)
             for call in calls
-            if call.notes.get("into") == into.key or (into.id and call.conference_id == into.id)
+            if (call.notes.get("into") == into.key or (into.id and call.conference_id == into.id)) and self._shows(call)
         )
+
+    def _shows(self, record: telephone.Call | telephone.Member | telephone.Conference | telephone.Bridge) -> bool:
+        """Whether lists and look-ups show a record."""
+        return self.settings.lists_ended or record.state not in _PAST
 
     def _snapshot(self, ref: models.Conference | models.Call | models.Bridge) -> models.Snapshot:
         if isinstance(ref, models.Call):
@@ -535,24 +564,24 @@ class FakeProvider(ProviderSpec):
             return models.Snapshot(conference=ref, calls=self._calls_of(ref))
         return models.Snapshot(
             conference=translate.conference(conference),
-            members=tuple(self._member(each) for each in self.exchange.members_of(conference.id)),
+            members=tuple(self._member(each) for each in self.exchange.members_of(conference.id) if self._shows(each)),
             calls=self._calls_of(ref),
         )
 
     def _made_by(
         self, op_key: str, operation: str
     ) -> tuple[models.Call | models.Member | models.Conference | models.Bridge, ...]:
+        def made(record: telephone.Call | telephone.Member | telephone.Conference | telephone.Bridge) -> bool:
+            return record.notes.get("op") == op_key and self._shows(record)
+
+        exchange = self.exchange
         if operation in ("create_call", "transfer", "answer_call"):
-            calls = self.exchange.calls.values()
-            return tuple(translate.call(call) for call in calls if call.notes.get("op") == op_key)
+            return tuple(translate.call(call) for call in exchange.calls.values() if made(call))
         if operation == "add_member":
-            members = self.exchange.members.values()
-            return tuple(self._member(each) for each in members if each.notes.get("op") == op_key)
+            return tuple(self._member(member) for member in exchange.members.values() if made(member))
         if operation == "create_conference":
-            rooms = self.exchange.conferences.values()
-            return tuple(translate.conference(room) for room in rooms if room.notes.get("op") == op_key)
-        bridges = self.exchange.bridges.values()
-        return tuple(translate.bridge(bridge) for bridge in bridges if bridge.notes.get("op") == op_key)
+            return tuple(translate.conference(room) for room in exchange.conferences.values() if made(room))
+        return tuple(translate.bridge(bridge) for bridge in exchange.bridges.values() if made(bridge))
 
     def _check_options(self, operation: str, given: Mapping[str, Any], known: Collection[str]) -> None:
         if unknown := sorted(set(given) - set(known)):
@@ -561,6 +590,10 @@ class FakeProvider(ProviderSpec):
                 provider=self.name,
                 operation=operation,
             )
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _interpret_digits(spec: models.ConferenceSpec | None) -> bool:

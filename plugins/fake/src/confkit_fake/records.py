@@ -80,6 +80,8 @@ class Conference:
     """A mixing room.
 
     Args:
+        name: a room with a name comes again, under another id, when somebody who was dialled into it answers after it
+            has ended.
         interpret_digits: keys that members press control the conference, and ``#`` leaves it; otherwise they
             are reported.
         notes: for whoever builds a platform on the exchange; the exchange never reads them.
@@ -87,6 +89,7 @@ class Conference:
 
     id: str
     caller_id: str = field(repr=masked)
+    name: str | None = None
     state: ConferenceState = ConferenceState.CREATED
     interpret_digits: bool = True
     mute: bool = False

@@ -113,7 +113,7 @@ class Switchboard:
         if call.bridge_id and call.id in self.bridges[call.bridge_id].call_ids:
             self._settle(self.bridges[call.bridge_id])
         if call.join_on_answer and call.conference_id:
-            conference = self.conferences[call.conference_id]
+            conference = self._incarnation(self.conferences[call.conference_id])
             if conference.state is ConferenceState.ENDED:
                 self._end(call, EndCause.CANCELLED)  # it was dialled for a room that is no more
             elif self._full(conference):
@@ -163,6 +163,29 @@ class Switchboard:
             timer.cancel()
 
     # The life of members and conferences
+
+    def _open(self, conference: Conference) -> Conference:
+        self.conferences[conference.id] = conference
+        self._timeline.tell(FactKind.CONFERENCE_CREATED, conference_id=conference.id)
+        return conference
+
+    def _incarnation(self, conference: Conference) -> Conference:
+        """The room itself; or, where it has ended and has a name, the one of that name that is there now."""
+        if conference.state is not ConferenceState.ENDED or conference.name is None:
+            return conference
+        for other in self.conferences.values():
+            if other.name == conference.name and other.state is not ConferenceState.ENDED:
+                return other
+        return self._open(
+            Conference(
+                id=self._timeline.new_id("conf-"),
+                caller_id=conference.caller_id,
+                name=conference.name,
+                interpret_digits=conference.interpret_digits,
+                created_at=self._timeline.now(),
+                notes=dict(conference.notes),
+            )
+        )
 
     def _join(
         self,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, TypeVar, cast
 
-from attrs import asdict, fields
+from attrs import asdict, evolve, fields, has
 
 from confkit import errors, events, models
 from confkit_fake import exchange as telephone
 from confkit_fake.exchange import ErrorCode, Exchange, ExchangeError, Fact, FactKind
 
 NAME: Final = "fake"
+T = TypeVar("T")
 
 #: One row for each of the exchange's refusals.
 ERRORS: Final[Mapping[ErrorCode, type[errors.ProviderError]]] = {
@@ -115,6 +116,21 @@ def bridge(record: telephone.Bridge) -> models.Bridge:
 def _raw(record: Any) -> dict[str, Any]:
     """What the exchange itself says of a record, as at this moment."""
     return {each.name: getattr(record, each.name) for each in fields(type(record)) if each.name != "notes"}
+
+
+def on_whole_seconds(value: T) -> T:
+    """A model or an event as a platform writes it that cuts instants down to whole seconds."""
+    if isinstance(value, datetime):
+        return cast(T, value.replace(microsecond=0))
+    if isinstance(value, tuple):
+        return cast(T, tuple(on_whole_seconds(each) for each in value))
+    if not has(type(value)):
+        return value
+    model: Any = value
+    told = {each.name: getattr(model, each.name) for each in fields(type(model)) if each.name != "raw"}
+    nested = (datetime, tuple, models.Conference, models.Call)
+    changes = {name: on_whole_seconds(each) for name, each in told.items() if isinstance(each, nested)}
+    return cast(T, evolve(model, **changes)) if changes else value
 
 
 class _Common(TypedDict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import anyio
 
@@ -60,16 +60,27 @@ class Limit:
 class Wire:
     """Carries requests to the exchange and replies back.
 
+    Args:
+        written: what becomes of a reply's values as the platform writes them down.
+
     Attributes:
         requests: all of them, in the order of sending.
         faults: those that are scripted.
     """
 
-    def __init__(self, exchange: Exchange, *, latency: float, rates: tuple[RateClass, ...]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        latency: float,
+        rates: tuple[RateClass, ...],
+        written: Callable[[Any], Any],
+    ) -> None:
         self.requests: list[Request] = []
         self.faults = Faults()
         self._exchange = exchange
         self._latency = latency
+        self._written = written
         self._limits = [Limit(rate) for rate in rates]
 
     async def mutate(self, operation: str, op: Op, execute: Callable[[], T]) -> T:
@@ -99,7 +110,7 @@ class Wire:
             request.outcome = type(failure).__name__
             raise
         request.outcome = "ok"
-        return reply
+        return cast(T, self._written(reply))
 
     async def _carry(self, request: Request, timeout: timedelta, execute: Callable[[], T]) -> T:
         operation = request.operation
@@ -120,6 +131,8 @@ class Wire:
                 raise
             if fault and fault.kind is FaultKind.DROP_REPLY:
                 raise OutcomeUnknown("the connection was lost before the reply", provider=NAME, operation=operation)
+            if fault and fault.kind is FaultKind.ERROR_AFTER:
+                raise _internal_error(operation)
             slow = fault.seconds if fault and fault.kind is FaultKind.SLOW else 0.0
             await anyio.sleep(self._latency / 2 + slow)
             return reply
@@ -133,7 +146,7 @@ class Wire:
             kind, status, message = _REFUSALS[fault.kind]
             raise kind(message, provider=NAME, operation=operation, status=status)
         if fault and fault.kind is FaultKind.ERROR_500:
-            raise OutcomeUnknown("internal error", answered=True, provider=NAME, operation=operation, status=500)
+            raise _internal_error(operation)
         try:
             reply = execute()
         except ExchangeError as refusal:
@@ -162,3 +175,7 @@ class Wire:
             )
         for limit in self._limits:
             limit.count(operation, now)
+
+
+def _internal_error(operation: str) -> OutcomeUnknown:
+    return OutcomeUnknown("internal error", answered=True, provider=NAME, operation=operation, status=500)
