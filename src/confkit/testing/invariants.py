@@ -15,13 +15,20 @@ from attrs import frozen
 
 from confkit.errors import PolicyError
 from confkit.meeting import Meeting, MeetingState
-from confkit.models import CallState, Outcome
-from confkit.testing.scenario import Gathering, Person, Post, Scenario
-from confkit.testing.simulation import Attendance, Boom, Story
+from confkit.models import CallState, ConferenceState, MemberState, Outcome
+from confkit.testing.scenario import Gathering, Person, Scenario
+from confkit.testing.simulation import STRANGER, Attendance, Boom, Story
 from confkit.trace import StepOutcome
 
 #: How long leaving a meeting may take: the undoing is given up after 90 s.
 LEAVING = 95.0
+#: What happens once to one subject. Who joins is told by its member.
+_ONCE = frozenset(
+    {
+        *("CallRinging", "CallAnswered", "CallEnded", "MemberJoined", "MemberLeft"),
+        *("ConferenceStarted", "ConferenceEnded", "BridgeStarted", "BridgeEnded", "RecordingReady", "RecordingFailed"),
+    }
+)
 #: A call that was both made and ended while the platform was told to hang up another is no third call.
 _READS = frozenset({"fetch", "find", "list_calls"})
 
@@ -56,6 +63,8 @@ def violations(story: Story) -> list[Violation]:
         *_all_over(story),
         *_roster_true(story),
         *_came_about(story),
+        *_told_once(story),
+        *_others_untouched(story),
     ]
 
 
@@ -68,7 +77,7 @@ def _nobody_twice(story: Story) -> Iterator[Violation]:
             yield Violation("nobody is dialled twice", f"the intent {key} was dialled {times} times")
     intents = Counter(person.party.identity for meeting in story.meetings for person in meeting.participants)
     for address, calls in exchange.rings.items():
-        if len(calls) > intents[address]:
+        if address != STRANGER and len(calls) > intents[address]:
             yield Violation(
                 "nobody is dialled twice", f"{address} was rung {len(calls)} times for {intents[address]} intents"
             )
@@ -190,9 +199,34 @@ def _all_over(story: Story) -> Iterator[Violation]:
             yield Violation("errors are portable", f"the block's own error became {attendance.raised!r}")
         if not attendance.over:
             yield Violation("it ends", "the block was left while the meeting went on")
-        for event, times in Counter(attendance.told).items():
-            if times > 1:
-                yield Violation("events are told once", f"{event} was told {times} times")
+
+
+def _told_once(story: Story) -> Iterator[Violation]:
+    """A fact is told once, however often it comes: it is known by its kind, its subject and its value, not by an id."""
+    for attendance in story.attendances:
+        for listener, told in (("the stream", attendance.told), ("observers", attendance.observed)):
+            for news, times in Counter(news for news in told if news[0] in _ONCE).items():
+                if times > 1:
+                    yield Violation("facts are told once", f"{listener} heard {times} times of {' '.join(news)}")
+            settings: dict[str, str] = {}
+            for kind, subject, value in told:
+                if kind in ("MemberJoined", "MemberUpdated"):
+                    if kind == "MemberUpdated" and settings.get(subject) == value:
+                        yield Violation("facts are told once", f"{listener} heard again that {subject} is {value}")
+                    settings[subject] = value
+
+
+def _others_untouched(story: Story) -> Iterator[Violation]:
+    """What is not ours is left alone."""
+    exchange = story.provider.exchange
+    conference_id, call_id, member_id = story.foreign
+    conference, member = exchange.conferences[conference_id], exchange.members[member_id]
+    if conference.state is not ConferenceState.ACTIVE or conference.mute:
+        yield Violation("others are left alone", "somebody else's conference was ended or muted")
+    if exchange.calls[call_id].state is CallState.ENDED:
+        yield Violation("others are left alone", "somebody else's call was hung up")
+    if member.state is MemberState.LEFT or member.mute or member.hold:
+        yield Violation("others are left alone", "somebody else's member was changed")
 
 
 def _roster_true(story: Story) -> Iterator[Violation]:
@@ -216,7 +250,7 @@ def _outcome_true(story: Story, meeting: Meeting, outcome: Outcome | None, perso
         Outcome.NO_ANSWER: {"never_answers", "answers", "rejects", "busy", "unreachable"},  # where it takes too long
         Outcome.LEFT: {"answers"},
     }
-    lost = story.scenario.post.lost > 0
+    lost = story.scenario.post.lost > 0 or story.scenario.post.false > 0
     named = any(person.name in sentence for sentence in meeting.left_behind)
     if outcome is None or outcome is Outcome.JOINED:
         late = any("did not finish" in sentence for sentence in meeting.left_behind)
@@ -229,7 +263,7 @@ def _outcome_true(story: Story, meeting: Meeting, outcome: Outcome | None, perso
 def _came_about(story: Story) -> Iterator[Violation]:
     """Where nothing goes wrong, the meeting is established; where too few can come, it is not."""
     scenario = story.scenario
-    clean = not story.crashes and not scenario.mishaps and not scenario.strict and not scenario.post.lost
+    clean = not story.crashes and not scenario.mishaps and not scenario.strict and scenario.post.is_true
     for attendance in story.attendances:
         gathering = attendance.gathering
         if attendance.meeting is None or scenario.client_cancelled or gathering.cancellation:
@@ -243,21 +277,23 @@ def _came_about(story: Story) -> Iterator[Violation]:
         for person in _missing(attendance) if enough and not _alone(gathering) else ():
             yield Violation("it comes about", f"nothing went wrong, and still {person.name} did not join")
         added = sum(deed.what in ("add", "again") for deed in gathering.deeds)
-        if attendance.established and _able(gathering) + added < quorum:
+        if attendance.established and _able(gathering) + added < quorum and not scenario.post.foreign:
             yield Violation("it comes about", f"established, though only {_able(gathering)} could come")
 
 
 def _untroubled(gathering: Gathering, scenario: Scenario) -> bool:
-    """Nobody who comes leaves early, and the application lets it be."""
-    restless = any(person.hangs_up_after is not None for person in gathering.everybody)
-    return not restless and not gathering.deeds and scenario.post == Post()
+    """The application lets it be, and what happens is told when it happens."""
+    return not gathering.deeds and scenario.post.late == 0.0
 
 
 def _steady(gathering: Gathering) -> int:
+    """How many come and stay, whoever else leaves early."""
+    return sum(_comes(person, gathering) and person.hangs_up_after is None for person in gathering.people)
+
+
+def _comes(person: Person, gathering: Gathering) -> bool:
     margin = 1.0
-    return sum(
-        person.reaction == "answers" and person.after < gathering.answer_timeout - margin for person in gathering.people
-    )
+    return person.reaction == "answers" and person.after < gathering.answer_timeout - margin
 
 
 def _alone(gathering: Gathering) -> bool:
@@ -269,8 +305,8 @@ def _missing(attendance: Attendance) -> Iterator[Person]:
     meeting = attendance.meeting
     joined = {each.party.address for each in meeting.participants if each.joined_at} if meeting else set()
     for person in attendance.gathering.people:
-        comes = person.reaction == "answers" and person.after < attendance.gathering.answer_timeout - 1.0
-        if comes and person.address not in joined:
+        steady = _comes(person, attendance.gathering) and person.hangs_up_after is None
+        if steady and person.address not in joined:
             yield person
 
 

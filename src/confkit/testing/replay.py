@@ -245,15 +245,15 @@ class _Flow:
         self.gone = anyio.Event()
         self._runtime = runtime
         self._life = life
-        self._ordinal = 0
-        self._steps = 0
+        self._place = 0
+        self.ordinal = 0
         self._sent = 0
         self.withdrawal = Withdrawal()
         self.withdrawal.ordered = any(isinstance(message, HangUp | End) for message in life.mailbox)
 
     async def step(self, name: str, /, *args: Any, limit: str | None = None) -> Any:
-        self._steps += 1
-        steps = self._steps
+        self.ordinal += 1
+        steps = self.ordinal
         key = op_key(self.id, name, steps)
 
         async def carry_out() -> Any:
@@ -294,10 +294,10 @@ class _Flow:
         return message
 
     async def _operation(self, name: str, key: str, carry_out: Callable[[], Awaitable[Any]]) -> Any:
-        self._ordinal += 1
-        operation = Operation(flow=self.id, ordinal=self._ordinal, name=name, key=key)
-        if self._ordinal <= len(self._life.written):
-            before = self._life.written[self._ordinal - 1]
+        self._place += 1
+        operation = Operation(flow=self.id, ordinal=self._place, name=name, key=key)
+        if self._place <= len(self._life.written):
+            before = self._life.written[self._place - 1]
             if before.operation != operation:
                 raise Divergence(f"{operation} where there was {before.operation}")
             self._runtime.chronicle.replayed += 1

@@ -61,12 +61,23 @@ class Post:
         twice: the probability that one comes twice.
         breaks: the probability that the stream ends after one, and what happens until it is open again is missed.
         lost: the probability that one is lost and nobody says so.
+        foreign: the probability that one is followed by another about what is not ours, sent to an address of ours.
+        false: the probability that one is followed by the news that a call which is up has ended.
+        addressed: events name the flow that they were addressed to, as callback URLs make them.
     """
 
     late: float = 0.0
     twice: float = 0.0
     breaks: float = 0.0
     lost: float = 0.0
+    foreign: float = 0.0
+    false: float = 0.0
+    addressed: bool = False
+
+    @property
+    def is_true(self) -> bool:
+        """Whether whatever happens is told, and nothing that does not happen."""
+        return not (self.lost or self.false or self.breaks)
 
 
 @frozen(kw_only=True)
@@ -125,6 +136,8 @@ class Scenario:
         seed: also decides the order of the scheduler, the ids, and what becomes of each event.
         strict: the platform's limits are half of what it publishes.
         maximum: the policy's.
+        lists_ended: the platform's lists and look-ups show what is over, too.
+        whole_seconds: the platform tells instants without fractions of a second.
         skew: seconds that the platform's clock is ahead.
         client_cancelled: seconds after which everything is cancelled, as by Ctrl-C.
     """
@@ -139,6 +152,8 @@ class Scenario:
     strict: bool = False
     latency: float = 0.0
     end_hangs_up: bool = False
+    lists_ended: bool = True
+    whole_seconds: bool = False
     max_members: int | None = 20
     maximum: int = 20
     skew: float = 0.0
@@ -157,6 +172,8 @@ class Scenario:
             "rates": self.rates,
             "latency": self.latency,
             "end_hangs_up": self.end_hangs_up,
+            "lists_ended": self.lists_ended,
+            "whole_seconds": self.whole_seconds,
             "max_members": self.max_members,
         }
 
@@ -188,23 +205,51 @@ def draw(seed: int) -> Scenario:
     rates = chance.choices(("off", "bandwidth"), (6, 4))[0]
     count = chance.choices((1, 2, 3), (70, 20, 10))[0]
     events = chance.choices(("stream", "poll"), (2, 1))[0]
-    return Scenario(
-        seed=seed,
-        gatherings=tuple(_gathering(chance, crowd, small=count > 1, slow=rates != "off") for _ in range(count)),
-        shape=chance.choice(("explicit", "on_join", "from_call", "fused")),
-        bridge=chance.choice(("after", "first", "none")),
-        events=events,
-        idempotency=chance.choice(("none", "client_id")),
-        rates=rates,
-        strict=rates != "off" and chance.random() < 0.2,
-        latency=chance.choice((0.0, 0.0, 0.05, 0.3)),
-        end_hangs_up=chance.random() < 0.3,
-        max_members=chance.choice((20, 20, None, 4)),
-        maximum=chance.choice((20, 20, 20, 5, 3)),
-        skew=chance.choice((0.0, 0.0, 0.0, 2.0, -2.0)),
-        mishaps=_mishaps(chance),
-        post=_post(chance) if events == "stream" else Post(),
-        client_cancelled=_cancellation(chance) if chance.random() < 0.08 else None,
+    return _meaner(
+        seed,
+        Scenario(
+            seed=seed,
+            gatherings=tuple(_gathering(chance, crowd, small=count > 1, slow=rates != "off") for _ in range(count)),
+            shape=chance.choice(("explicit", "on_join", "from_call", "fused")),
+            bridge=chance.choice(("after", "first", "none")),
+            events=events,
+            idempotency=chance.choice(("none", "client_id")),
+            rates=rates,
+            strict=rates != "off" and chance.random() < 0.2,
+            latency=chance.choice((0.0, 0.0, 0.05, 0.3)),
+            end_hangs_up=chance.random() < 0.3,
+            max_members=chance.choice((20, 20, None, 4)),
+            maximum=chance.choice((20, 20, 20, 5, 3)),
+            skew=chance.choice((0.0, 0.0, 0.0, 2.0, -2.0)),
+            mishaps=_mishaps(chance),
+            post=_post(chance) if events == "stream" else Post(),
+            client_cancelled=_cancellation(chance) if chance.random() < 0.08 else None,
+        ),
+    )
+
+
+def _meaner(seed: int, scenario: Scenario) -> Scenario:
+    """What was learned later of how mean platforms are, by a chance of its own: what a seed was before, it still is."""
+    chance = random.Random(f"meaner {seed}")
+    post = scenario.post
+    if scenario.events == "stream":
+        post = evolve(
+            post,
+            foreign=chance.choice((0.0, 0.0, 0.0, 0.2)),
+            false=chance.choice((0.0, 0.0, 0.0, 0.0, 0.0, 0.1)),
+            addressed=chance.random() < 0.4,
+        )
+    mishaps = tuple(
+        evolve(mishap, kind="error-after") if mishap.kind == "error-500" and chance.random() < 0.5 else mishap
+        for mishap in scenario.mishaps
+    )
+    return evolve(
+        scenario,
+        post=post,
+        mishaps=mishaps,
+        lists_ended=chance.random() < 0.75,
+        whole_seconds=chance.random() < 0.3,
+        skew=chance.choice((5.0, -5.0, 3600.0, -3600.0)) if chance.random() < 0.3 else scenario.skew,
     )
 
 
@@ -328,9 +373,23 @@ def simpler(scenario: Scenario) -> Iterator[Scenario]:
         if mishap.times > 1:
             once = evolve(mishap, times=1)
             yield evolve(scenario, mishaps=(*scenario.mishaps[:index], once, *scenario.mishaps[index + 1 :]))
+    for name in ("foreign", "false", "lost", "breaks", "twice", "late"):
+        if getattr(scenario.post, name):
+            calmer: dict[str, Any] = {name: 0.0}
+            yield evolve(scenario, post=evolve(scenario.post, **calmer))
     plain = Scenario(seed=scenario.seed, gatherings=())
     for name in (
-        *("post", "client_cancelled", "strict", "rates", "skew", "end_hangs_up", "latency"),
+        *(
+            "post",
+            "client_cancelled",
+            "strict",
+            "rates",
+            "skew",
+            "lists_ended",
+            "whole_seconds",
+            "end_hangs_up",
+            "latency",
+        ),
         *("max_members", "maximum", "idempotency", "events", "bridge", "shape"),
     ):
         if getattr(scenario, name) != getattr(plain, name):

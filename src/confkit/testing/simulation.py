@@ -28,16 +28,28 @@ from confkit.client import AsyncClient
 from confkit.clock import Clock
 from confkit.engine import Surroundings
 from confkit.errors import ConfkitError
-from confkit.events import Event
-from confkit.flows import InProcessRuntime, RuntimeFactory
+from confkit.events import (
+    CallAnswered,
+    CallEnded,
+    ConferenceEnded,
+    ConferenceStarted,
+    Event,
+    MemberJoined,
+    MemberLeft,
+    call_of,
+    conference_of,
+)
+from confkit.flows import InProcessRuntime, RuntimeFactory, op_key
 from confkit.hookspecs import hookimpl
 from confkit.meeting import Meeting, MeetingState
-from confkit.models import Party
+from confkit.models import CallState, EndCause, Party
 from confkit.policy import Policy
 from confkit.testing.scenario import Cancellation, Deed, Gathering, Person, Post, Scenario
 from confkit.trace import StepOutcome
 
 CALLER_ID = "+12025550999"
+#: Somebody whom another application on the same account has in a conference.
+STRANGER = "+12025550998"
 #: A run that has not ended after so many virtual seconds never will.
 LIFETIME = 1800.0
 #: And one that makes no progress at all is stopped after so many real ones.
@@ -46,6 +58,10 @@ ALARM = 60.0
 AFTERMATH = 45.0
 #: How long what was asked for may go unanswered once its meeting is over, in seconds.
 PATIENCE = 60.0
+
+
+#: What happened, what to, and what became so.
+News = tuple[str, str, str]
 
 
 class Boom(Exception):
@@ -63,7 +79,8 @@ class Attendance:
     Args:
         raised: what came out of the block.
         ending_at: on the exchange's clock, when the application wanted the meeting over.
-        told: the events that the application was told of, by id.
+        told: what the application was told by the meeting's stream: kind, subject and value.
+        observed: the same, as observers were told.
         defects: errors that confkit never raises on purpose.
         misfits: differences between the roster and the exchange at a quiet moment.
         quiet: whether such a moment came.
@@ -79,7 +96,8 @@ class Attendance:
     cancelled: bool = False
     leaving_at: float | None = None
     ending_at: datetime | None = None
-    told: list[str] = field(factory=list)
+    told: list[News] = field(factory=list)
+    observed: list[News] = field(factory=list)
     left_at: float | None = None
     quiet: bool = False
     over: bool = True
@@ -95,6 +113,7 @@ class Story:
     Args:
         provider: the fake, with the exchange's truth and every request.
         up: what was still up at the exchange when the client had closed, and after the aftermath.
+        foreign: a conference of somebody else on the same account, its call and its member, by id.
         tasks: how many tasks were left over.
         ended: whether it did end.
         crashes: whether the flows ran on something that crashes, so that steps were cut off.
@@ -104,6 +123,7 @@ class Story:
     provider: Any
     attendances: list[Attendance]
     up: tuple[str, ...] = ()
+    foreign: tuple[str, str, str] = ("", "", "")
     closed_at: float = 0.0
     tasks: int = 0
     ended: bool = False
@@ -124,11 +144,13 @@ class SeededClient(AsyncClient):
 
 
 class Courier:
-    """Carries the provider's events: late, twice, in another order, or not at all."""
+    """Carries the provider's events: late, twice, in another order, or not at all; and others that are not true."""
 
-    def __init__(self, post: Post, seed: int) -> None:
+    def __init__(self, post: Post, seed: int, story: Story) -> None:
         self._post = post
         self._chance = random.Random(f"post {seed}")
+        self._story = story
+        self._forged = 0
 
     @hookimpl(wrapper=True)
     def events(self) -> Generator[None, AsyncIterator[Event], AsyncIterator[Event]]:
@@ -142,14 +164,88 @@ class Courier:
             with anyio.CancelScope(deadline=bag[0][0] if bag else math.inf):
                 event = await anext(stream)
                 if self._chance.random() >= self._post.lost:
-                    for _ in range(1 + (self._chance.random() < self._post.twice)):
-                        count += 1
-                        due = anyio.current_time() + self._chance.uniform(0, self._post.late)
-                        heapq.heappush(bag, (due, count, event))
+                    told = evolve(event, flow=self._address_of(event)) if self._post.addressed else event
+                    for each in (told, *self._forgeries(event)):
+                        for _ in range(1 + (self._chance.random() < self._post.twice)):
+                            count += 1
+                            due = anyio.current_time() + self._chance.uniform(0, self._post.late)
+                            heapq.heappush(bag, (due, count, each))
             while bag and bag[0][0] <= anyio.current_time():
                 yield heapq.heappop(bag)[2]
                 if self._chance.random() < self._post.breaks:
                     return
+
+    def _address_of(self, event: Event) -> str | None:
+        """The flow that dialled the call, or created the conference: the address that the platform would have had."""
+        exchange = self._story.provider.exchange
+        record = exchange.calls.get(call_of(event) or "") or exchange.conferences.get(conference_of(event) or "")
+        op = record.notes.get("op", record.notes.get("key")) if record else None
+        return next((address for address in self._addresses() if op in self._keys(address)), None)
+
+    def _addresses(self) -> list[str]:
+        return [
+            address
+            for meeting in self._story.meetings
+            for address in (meeting.id, *(f"{meeting.id}/{person.id}" for person in meeting.participants))
+        ]
+
+    def _keys(self, address: str) -> tuple[str, ...]:
+        operation = "create_call" if "/" in address else "create_conference"
+        return tuple(op_key(address, operation, ordinal) for ordinal in (1, 2, 3))
+
+    def _forgeries(self, event: Event) -> Iterator[Event]:
+        self._forged += 1
+        chance = self._chance
+        common: dict[str, Any] = {"provider": event.provider, "id": f"forged-{self._forged}"}
+        addresses = self._addresses()
+        if addresses and chance.random() < self._post.foreign:
+            address = chance.choice(addresses)
+            conference, call, member = self._story.foreign
+            root = address.partition("/")[0]
+            mine = [person.call_id for meeting in self._story.meetings for person in meeting.participants]
+            about: dict[str, Any] = {"call_id": chance.choice((call, *filter(None, mine))), "member_id": member}
+            at_leg: dict[str, Any] = {**common, "flow": address if "/" in address else None}
+            at_root: dict[str, Any] = {**common, "flow": root}
+            yield chance.choice(
+                (
+                    ConferenceStarted(conference_id=conference, key=self._keys(root)[0], **at_root),
+                    ConferenceStarted(conference_id=conference, **at_root),
+                    ConferenceEnded(conference_id=conference, **at_root),
+                    ConferenceEnded(conference_id="conf-of-nobody", **at_root),
+                    CallAnswered(call_id=call, **at_leg),
+                    CallEnded(call_id=call, cause=EndCause.HANGUP, **at_leg),
+                    MemberJoined(conference_id=conference, **about, **at_leg),
+                    MemberLeft(conference_id=conference, **about, **at_leg),
+                )
+            )
+        up = [call for call in self._story.provider.exchange.calls.values() if call.state is not CallState.ENDED]
+        ours = [call for call in up if call.id != self._story.foreign[1]]
+        if ours and chance.random() < self._post.false:
+            cause = chance.choice((EndCause.HANGUP, EndCause.BUSY))
+            common["id"] = f"false-{self._forged}"
+            yield CallEnded(call_id=chance.choice(ours).id, cause=cause, **common)
+
+
+class Witness:
+    """An observer: what it is told of each meeting."""
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+
+    @hookimpl
+    def meeting_event(self, meeting: str, event: Event) -> None:
+        for attendance in self._story.attendances:
+            if attendance.meeting is not None and attendance.meeting.id == meeting:
+                attendance.observed.append(news_in(event))
+
+
+def news_in(event: Event) -> News:
+    """What an event tells, whatever its id: two that tell the same are the same."""
+    subjects = ("call_id", "member_id", "conference_id", "bridge_id", "recording_id")
+    subject = " ".join(value for name in subjects if (value := getattr(event, name, None)))
+    values = ("mute", "hold", "digits", "type", "count")
+    value = " ".join(f"{name}={getattr(event, name)}" for name in values if hasattr(event, name))
+    return type(event).__name__, subject, value
 
 
 class Boaster:
@@ -183,9 +279,10 @@ def play(scenario: Scenario, *, runtime: RuntimeFactory = InProcessRuntime) -> S
 
 async def _play(scenario: Scenario, runtime: RuntimeFactory) -> Story:
     chance = random.Random(f"ids {scenario.seed}")
-    plugins: list[object] = [Boaster()] if scenario.strict else []
+    story = Story(scenario, None, [Attendance(each) for each in scenario.gatherings])
+    plugins: list[object] = [Witness(story), *([Boaster()] if scenario.strict else [])]
     if scenario.post != Post():
-        plugins.append(Courier(scenario.post, scenario.seed))
+        plugins.append(Courier(scenario.post, scenario.seed, story))
 
     def clock() -> Clock:
         now = client.provider.exchange.now()
@@ -199,8 +296,9 @@ async def _play(scenario: Scenario, runtime: RuntimeFactory) -> Story:
         plugins=plugins,
         **scenario.settings,
     )
+    story.provider = client.provider
     _set_up(client.provider, scenario)
-    story = Story(scenario, client.provider, [Attendance(each) for each in scenario.gatherings])
+    story.foreign = _somebody_elses(client.provider.exchange)
     story.crashes = runtime is not InProcessRuntime
     before = trio.lowlevel.current_statistics().tasks_living
     with anyio.move_on_after(LIFETIME) as lifetime:
@@ -212,13 +310,13 @@ async def _play(scenario: Scenario, runtime: RuntimeFactory) -> Story:
                     for attendance in story.attendances:
                         application.start_soon(_attend, client, attendance, scenario)
                 story.closed_at = anyio.current_time()
-                story.up = client.provider.exchange.still_up()
+                story.up = _still_up(story)
                 world.cancel_scope.cancel()
         if not story.closed_at:
             story.closed_at = anyio.current_time()
-            story.up = client.provider.exchange.still_up()
+            story.up = _still_up(story)
         await anyio.sleep(AFTERMATH)
-        story.up = tuple(dict.fromkeys((*story.up, *client.provider.exchange.still_up())))
+        story.up = tuple(dict.fromkeys((*story.up, *_still_up(story))))
     story.ended = not lifetime.cancelled_caught
     story.tasks = trio.lowlevel.current_statistics().tasks_living - before
     return story
@@ -238,6 +336,21 @@ def _set_up(provider: Any, scenario: Scenario) -> None:
         provider.fail(mishap.operation, mishap.kind, times=mishap.times, after=mishap.after, seconds=mishap.seconds)
 
 
+def _still_up(story: Story) -> tuple[str, ...]:
+    """What is up at the exchange, but for what was never ours."""
+    up: tuple[str, ...] = story.provider.exchange.still_up()
+    return tuple(id_ for id_ in up if id_ not in story.foreign)
+
+
+def _somebody_elses(exchange: Any) -> tuple[str, str, str]:
+    """A conference on the same account with which confkit has nothing to do: its id, its call and its member."""
+    conference = exchange.create_conference(caller_id=CALLER_ID, notes={"key": "somebody else's"})
+    call = exchange.dial(STRANGER, caller_id=CALLER_ID, conference_id=conference.id, notes={"op": "somebody else's"})
+    exchange.advance()
+    member = exchange.add_member(conference.id, call.id)
+    return conference.id, call.id, member.id
+
+
 async def _cancel(
     scope: anyio.CancelScope, cancellation: Cancellation, before: Callable[[], None] = lambda: None
 ) -> None:
@@ -248,10 +361,10 @@ async def _cancel(
     scope.cancel()
 
 
-async def _listen(meeting: Meeting, told: list[str]) -> None:
+async def _listen(meeting: Meeting, told: list[News]) -> None:
     async with aclosing(meeting.events()) as events:
         async for event in events:
-            told.append(event.id)
+            told.append(news_in(event))
 
 
 async def _attend(client: AsyncClient, attendance: Attendance, scenario: Scenario) -> None:
@@ -337,7 +450,7 @@ async def _do(meeting: Meeting, attendance: Attendance, deed: Deed, ending: Call
 
 async def _look_when_quiet(provider: Any, attendance: Attendance, scenario: Scenario) -> None:
     """Compare the roster with the exchange at a moment when nothing is on the way; do without if none comes."""
-    if scenario.post.lost:
+    if scenario.post.lost or scenario.post.false:
         return
     calm = 2.0 + 4 * scenario.latency + scenario.post.late
     if scenario.events == "poll" or scenario.post.breaks:
