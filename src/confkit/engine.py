@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pluggy
 from anyio.abc import TaskGroup
-from attrs import evolve, frozen
+from attrs import frozen
 
 from confkit.capabilities import EventSource, Joining
-from confkit.clock import Clock
-from confkit.errors import ProviderError, Unsupported
-from confkit.events import Event, IncomingCall
+from confkit.clock import Clock, PlatformClock
+from confkit.errors import OutcomeUnknown, ProviderError, Unsupported
+from confkit.events import Event, IncomingCall, MemberJoined, RecordingFailed, RecordingReady, conference_of, key_of
 from confkit.flows import InProcessRuntime, Runtime, RuntimeFactory, op_key
-from confkit.intake import Intake
+from confkit.intake import Arrival, Intake, events_in
 from confkit.log import logger
-from confkit.messages import EndReason, Failure, Happened, MeetingBrief, MeetingEnd
-from confkit.models import Bridge, Call, Conference, Dialled, FindHint, Snapshot
+from confkit.messages import Adopted, EndReason, Failure, Happened, MeetingBrief, MeetingEnd
+from confkit.models import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Member, Snapshot
 from confkit.pacing import Priority, Withdrawal
 from confkit.policy import Policy
-from confkit.sequence import FLOWS
+from confkit.sequence import FLOWS, made_for
 from confkit.steps import StepRequest, Steps
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ SAFETY_POLL = 10.0
 STEADY_TURNS = 3
 #: How many meetings are looked at for safety at a time: thousands at once would keep everybody from what is urgent.
 HEALERS = 8
+#: How much of a meeting may wait to be known as its own, as when a conference's id comes after what happens in it.
+HELD = 200
 #: How many calls may wait for the application to take them.
 CALLERS = 100
 #: How long a client that closes waits for legs that their meetings have given up on, in seconds.
@@ -103,6 +106,7 @@ class Engine:
             show_numbers=show_numbers,
         )
         self.intake = Intake(self.clock, self._deliver)
+        self._platform_clock = PlatformClock()
         self.runtime: Runtime = surroundings.runtime(tasks, FLOWS, self._run_step, self._observe)
         self.meetings: dict[str, Meeting] = {}
         self._wound_up = anyio.Event()
@@ -114,8 +118,10 @@ class Engine:
         self._is_due: anyio.Event | None = None
         #: Those looks that are under way, by the meeting's id.
         self._lookouts: dict[str, anyio.CancelScope] = {}
-        #: What the meeting has been told and an observer, which failed, has not.
-        self._unobserved: set[tuple[str, str]] = set()
+        #: What the meeting has been told, and an observer, which failed, has not: by the meeting and the event's id.
+        self._unobserved: dict[tuple[str, str], Event] = {}
+        #: By meeting, what names a conference that is not known to be its own (yet), with the flow that it reached.
+        self._held: dict[str, list[tuple[str, Arrival]]] = {}
         self._hook = manager.hook
         self._tasks = tasks
         self._log = logger()
@@ -154,12 +160,6 @@ class Engine:
         able = EventSource.WEBHOOK in self.steps.capabilities.events and "receive" in self.steps.implemented
         return self._callback_url(meeting) if self._callback_url is not None and able else None
 
-    def adopt(self, meeting: Meeting, conference_id: str) -> None:
-        """The platform has told the id of a conference that it made of itself."""
-        if meeting.conference is not None:
-            meeting.adopted(evolve(meeting.conference, id=conference_id))
-            self.intake.bind("conference", conference_id, meeting.id)
-
     def give_up(self, meeting: Meeting, late: str) -> None:
         """The undoing takes too long: the owner is told, and the flow goes on in the background."""
         failure = Failure(kind="MeetingError", message=late)
@@ -187,7 +187,8 @@ class Engine:
                 lookout.cancel()
             del self.steps.traces[meeting.id]
             self.intake.release(meeting.id)
-            self._unobserved = {key for key in self._unobserved if key[0] != meeting.id}
+            self._held.pop(meeting.id, None)
+            self._unobserved = {key: event for key, event in self._unobserved.items() if key[0] != meeting.id}
             self._wound_up.set()
             self._wound_up = anyio.Event()
 
@@ -215,34 +216,73 @@ class Engine:
             return await self._find(meeting_id, *args)
         if name == "fetch":
             return await self._fetch(meeting_id, *args)
+        if name == "list_calls":
+            return await self._list_calls(meeting_id, *args)
         key = op_key(flow, name, ordinal)
         if name == "create_conference":
             self.intake.bind("key", key, meeting_id)
-        result = await self.steps.run(
-            StepRequest(
-                operation=name,
-                arguments=args,
-                op_key=key,
-                step=f"{flow}#{ordinal}",
-                meeting=meeting_id,
-                party=self._label(flow),
-                limit=limit,
-                withdrawal=withdrawal,
-                again=again,
+        spec = args[0] if name == "create_call" else None
+        try:
+            result = await self.steps.run(
+                StepRequest(
+                    operation=name,
+                    arguments=args,
+                    op_key=key,
+                    step=f"{flow}#{ordinal}",
+                    meeting=meeting_id,
+                    party=self._label(flow),
+                    limit=limit,
+                    withdrawal=withdrawal,
+                    again=again,
+                    reported=partial(self._reported, flow, spec) if isinstance(spec, CallSpec) else None,
+                )
             )
-        )
+        except OutcomeUnknown:
+            if isinstance(spec, CallSpec):
+                self.intake.expect(flow)
+            raise
         meeting = self.meetings[meeting_id]
         meeting.learned(flow, result)
         match result:
             case Dialled(call=call, conference=conference):
                 self.intake.bind("call", call.id, flow)
-                if conference is not None and conference.id is not None:
-                    self.intake.bind("conference", conference.id, meeting_id)
-            case Conference(id=str() as id_):
-                self.intake.bind("conference", id_, meeting_id)
+                self._bind_conference(conference, meeting_id)
+            case Conference() as conference:
+                self._bind_conference(conference, meeting_id)
+            case Member(conference=conference):
+                self._bind_conference(conference, meeting_id)
             case Bridge(id=id_):
                 self.intake.bind("bridge", id_, meeting_id)
         return result
+
+    async def _reported(self, flow: str, spec: CallSpec) -> Call | None:
+        """The call that a lost request has made, where it has reported itself at the leg's own address.
+
+        Whoever knows the address can say so of any call, so the provider is asked whom that one was made to.
+        """
+        for call_id in self.intake.reported_at(flow):
+            ref = Call(provider=self.steps.provider, id=call_id)
+            try:
+                snapshot = await self._ask(flow.partition("/")[0], ref)
+            except ProviderError:
+                continue
+            if (call := made_for(spec.to, call_id, snapshot)) is not None:
+                return call
+        return None
+
+    async def _ask(self, meeting: str, ref: Conference | Call | Bridge) -> Snapshot:
+        """The provider's account, on which a flow depends: it does not wait behind the polls."""
+        snapshot: Snapshot = await self.steps.read("fetch", meeting=meeting, priority=Priority.NORMAL, ref=ref)
+        return snapshot
+
+    async def _list_calls(self, meeting: str, room: Conference | Bridge) -> tuple[Call, ...]:
+        """The calls of a room, with or without a request of its own for that."""
+        if "list_calls" not in self.steps.implemented:
+            return (await self._ask(meeting, room)).calls
+        calls: tuple[Call, ...] = await self.steps.read(
+            "list_calls", meeting=meeting, priority=Priority.NORMAL, into=room
+        )
+        return calls
 
     async def _find(self, meeting: str, op_key: str, hint: FindHint) -> Any:
         """What an earlier step has made, by its key."""
@@ -250,10 +290,11 @@ class Engine:
             raise Unsupported(f"find: {hint.operation}", provider=self.steps.provider, operation="find")
         return await self.steps.read("find", meeting=meeting, op_key=op_key, hint=hint)
 
-    async def _fetch(self, meeting: str, ref: Call) -> Snapshot:
-        """The provider's account of a call on which a flow depends: it does not wait behind the polls."""
-        snapshot: Snapshot = await self.steps.read("fetch", meeting=meeting, priority=Priority.NORMAL, ref=ref)
-        self.meetings[meeting].take_in(snapshot)
+    async def _fetch(self, meeting: str, ref: Conference | Call | Bridge) -> Snapshot:
+        """The provider's account of what a flow asks about; what it says of the meeting's own calls is taken in."""
+        asked_at = self.clock.now()
+        snapshot = await self._ask(meeting, ref)
+        self._take_in(self.meetings[meeting], snapshot, asked_at)
         return snapshot
 
     def _label(self, flow: str) -> str | None:
@@ -261,31 +302,90 @@ class Engine:
         return self.steps.label(legs[flow][0]) if flow in legs else None
 
     def _observe(self, flow: str, message: Any) -> None:
-        if (meeting := self.meetings.get(flow.partition("/")[0])) is not None:
-            meeting.observe(flow, message)
+        if (meeting := self.meetings.get(flow.partition("/")[0])) is None:
+            return
+        meeting.observe(flow, message)
+        if isinstance(message, Adopted):
+            self._bind_conference(message.conference, meeting.id)
+
+    def _bind_conference(self, conference: Conference | None, meeting_id: str) -> None:
+        """From now on a conference is the meeting's, and what was told of it before counts."""
+        if conference is None or conference.id is None:
+            return
+        self.intake.bind("conference", conference.id, meeting_id)
+        held = self._held.pop(meeting_id, [])
+        self._held[meeting_id] = [each for each in held if conference_of(each[1].event) != conference.id]
+        for flow, arrival in held:
+            if conference_of(arrival.event) == conference.id and (meeting := self.meetings.get(meeting_id)) is not None:
+                self._tell(meeting, flow, arrival)
 
     # --- facts
 
-    def _deliver(self, flow: str, event: Event) -> None:
+    def _deliver(self, flow: str, arrival: Arrival) -> None:
         """Hand an event to the meeting that it is about, to the flow that acts on it, and last to observers.
 
         Raises:
             Exception: an observer's. The event may be delivered again then, and goes to the observers alone.
         """
+        event = arrival.event
         if isinstance(event, IncomingCall):
             self._announce(event)
             return
         meeting_id = flow.partition("/")[0]
-        if (meeting := self.meetings.get(meeting_id)) is None:
-            return
-        if (key := (meeting_id, event.id)) not in self._unobserved:
-            meeting.happened(flow, event)
-            self.runtime.post(flow, Happened(event=event), key=event.id)
+        key = (meeting_id, event.id)
+        meeting = self.meetings.get(meeting_id)
+        news: Event | None
+        if key in self._unobserved:
+            news = self._unobserved[key]
+        elif meeting is not None:
+            if self._concerns(meeting, event):
+                news = meeting.happened(flow, event, self._at(arrival), arrival.number)
+            else:
+                news = None
+                held = self._held.setdefault(meeting_id, [])
+                held.append((flow, arrival))
+                del held[:-HELD]
+            self.runtime.post(flow, Happened(event=event, asked=arrival.asked), key=event.id)
+        else:
+            # What was recorded may be ready when the meeting is over: its observers are told, who else is there.
+            news = event if isinstance(event, RecordingReady | RecordingFailed) else None
+        if news is not None:
+            self._show(meeting_id, news, key)
+
+    def _at(self, arrival: Arrival) -> datetime:
+        """When it happened, on our clock. What a look shows now, is so since the question was sent at the latest."""
+        return self._platform_clock.ours(arrival.event.occurred_at, arrival.at)
+
+    def _concerns(self, meeting: Meeting, event: Event) -> bool:
+        """Whether an event that reached a flow is the meeting's in all that it names.
+
+        A conference that is not known to be the meeting's may be somebody else's. That is for the flow to find out;
+        until then the meeting's state and the application do not hear of it.
+        """
+        conference_id, room = conference_of(event), meeting.conference
+        if conference_id is None or self.intake.belongs_to("conference", conference_id) == meeting.id:
+            return True
+        return room is not None and key_of(event) == room.key
+
+    def _tell(self, meeting: Meeting, flow: str, arrival: Arrival) -> None:
+        if (news := meeting.happened(flow, arrival.event, self._at(arrival), arrival.number)) is not None:
+            self.tell("meeting_event", meeting=meeting.id, event=news)
+
+    def _show(self, meeting: str, event: Event, key: tuple[str, str]) -> None:
         if self._hook.meeting_event.get_hookimpls():
-            self._unobserved.add(key)
+            self._unobserved[key] = event
             # Not by ``tell``: the meeting has it whatever the observer does, and a webhook's sender is to know of that.
-            self._hook.meeting_event(meeting=meeting_id, event=event)
-            self._unobserved.discard(key)
+            self._hook.meeting_event(meeting=meeting, event=event)
+            del self._unobserved[key]
+
+    def _take_in(self, meeting: Meeting, snapshot: Snapshot, asked_at: datetime) -> None:
+        """Take in what the provider has answered: new facts go their way, of known members the newest state counts."""
+        for event in events_in(snapshot):
+            if self.intake.accept_quietly(event, at=asked_at, asked=True) or not isinstance(event, MemberJoined):
+                continue
+            flow = self.intake.owner(event)
+            if flow is not None and flow.partition("/")[0] == meeting.id and self._concerns(meeting, event):
+                self._tell(meeting, flow, self.intake.arrival(event, at=asked_at, asked=True))
 
     def _announce(self, event: IncomingCall) -> None:
         try:
@@ -386,12 +486,13 @@ class Engine:
         fused = self.steps.capabilities.joining is Joining.FUSED
         asked_about = [person for person in meeting.participants if person.call_id and person.ended_at is None]
         listed: set[str] = set()
+        asked_at = self.clock.now()
         try:
             if room is None or room.id is None:
                 pass
             elif members or fused or "list_calls" not in self.steps.implemented:
                 snapshot = await self.steps.read("fetch", meeting=meeting.id, ref=room)
-                meeting.take_in(snapshot)
+                self._take_in(meeting, snapshot, asked_at)
                 listed = {call.id for call in snapshot.calls}
             else:
                 calls = await self.steps.read("list_calls", meeting=meeting.id, into=room)
@@ -400,14 +501,17 @@ class Engine:
                 unexplained = [call for call in calls if meeting.lacks_the_cause_of(call)]
                 for call in unexplained:
                     if meeting.roster.has(call.id):
-                        meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=call))
-                meeting.take_in(Snapshot(calls=tuple(call for call in calls if call not in unexplained)))
+                        told = await self.steps.read("fetch", meeting=meeting.id, ref=call)
+                        self._take_in(meeting, told, asked_at)
+                others = Snapshot(calls=tuple(call for call in calls if call not in unexplained))
+                self._take_in(meeting, others, asked_at)
                 listed = {call.id for call in calls}
             for person in asked_about:
                 # Without a room to ask about, or dialled before there was one: each for itself.
                 if person.call_id not in listed:
                     call = meeting.call_of(person)
-                    meeting.take_in(await self.steps.read("fetch", meeting=meeting.id, ref=call))
+                    told = await self.steps.read("fetch", meeting=meeting.id, ref=call)
+                    self._take_in(meeting, told, asked_at)
         except ProviderError as error:
             self._log.warning("poll_failed", meeting=meeting.id, provider=error.provider, error=str(error))
 

@@ -197,6 +197,11 @@ def conference_of(event: Event) -> str | None:
     return getattr(event, "conference_id", None)
 
 
+def bridge_of(event: Event) -> str | None:
+    """The id of the bridge that the event speaks of, if it speaks of one."""
+    return getattr(event, "bridge_id", None)
+
+
 def key_of(event: Event) -> str | None:
     """Our own name for the conference that the event speaks of, where the platform echoes it."""
     return getattr(event, "key", None)

@@ -25,9 +25,14 @@ StepRunner = Callable[[str, int, str, tuple[Any, ...], str | None, Withdrawal, b
 
 
 class Flow(Protocol):
-    """What a flow sees of the world."""
+    """What a flow sees of the world.
+
+    Attributes:
+        ordinal: how many steps it has taken; with it, a flow knows the key of its next one (:func:`op_key`).
+    """
 
     id: str
+    ordinal: int
 
     async def step(self, name: str, /, *args: Any, limit: str | None = None) -> Any:
         """Carry out one provider operation; at least once, under one key.

@@ -4,18 +4,19 @@ Duplicates are dropped by the event's id. An event that arrives before the HTTP 
 and delivered when the reply has come.
 
 What an event is about is told by the ids in it, as the provider's own replies have bound them; its address
-(``Event.flow``) decides where it names nothing that is bound: a conference that has no reply yet. A call is never
-taken on its address alone, because a lost request may have left a second call behind that was given the same one.
+(``Event.flow``) decides where it names nothing that is bound: a conference that has no reply yet. A call is taken on
+its address only where the request that was to make it is lost, and is then for the flow to prove.
 An address counts for its own meeting only: an event that names what belongs to another is dropped.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from attrs import define
+from attrs import define, frozen
 
 from confkit.clock import Clock
 from confkit.events import (
@@ -27,6 +28,9 @@ from confkit.events import (
     IncomingCall,
     MemberJoined,
     MemberLeft,
+    RecordingFailed,
+    RecordingReady,
+    bridge_of,
     call_of,
     conference_of,
     key_of,
@@ -43,9 +47,30 @@ PARKED = 20_000
 PARKING_TIME = timedelta(minutes=1)
 
 
+#: How long after a meeting its recordings are still told of, and of how many ids it is remembered whose they were.
+LATE = timedelta(hours=1)
+LATE_IDS = 20_000
+
+
+@frozen(kw_only=True)
+class Arrival:
+    """An event as it has come in.
+
+    Args:
+        at: when that was known, on our clock: when it came; of an answer, when the question was sent.
+        number: counts what comes in, so that of two changes in one second the later one holds.
+        asked: it is the provider's answer to a question of ours; otherwise somebody has told it.
+    """
+
+    event: Event
+    at: datetime
+    number: int
+    asked: bool = False
+
+
 @define(eq=False)
 class _Parked:
-    event: Event
+    arrival: Arrival
     until: datetime
     gone: bool = False
 
@@ -54,12 +79,13 @@ class Intake:
     """Takes events of a client and hands each to the flow that it is about.
 
     Args:
-        deliver: gets the flow's id and the event; called once for each event.
+        deliver: gets the flow's id and the event as it has come; called once for each event.
     """
 
-    def __init__(self, clock: Clock, deliver: Callable[[str, Event], None]) -> None:
+    def __init__(self, clock: Clock, deliver: Callable[[str, Arrival], None]) -> None:
         self._clock = clock
         self._deliver = deliver
+        self._numbers = itertools.count(1)
         self._owners: dict[str, str] = {}
         self._seen: OrderedDict[str, None] = OrderedDict()
         #: What each meeting owns, so that its end need not go through everybody's.
@@ -67,6 +93,10 @@ class Intake:
         #: By each of the subjects that an event names; and all of them, oldest first.
         self._parked: dict[str, list[_Parked]] = {}
         self._waiting: deque[_Parked] = deque()
+        #: Flows whose call is lost: it may report itself at their address.
+        self._expecting: set[str] = set()
+        #: Whose an id was, until when that is remembered; the oldest first.
+        self._late: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
 
     def bind(self, kind: str, id_: str, flow: str) -> None:
         """From now on this call, conference or bridge belongs to a flow; parked events of it are delivered.
@@ -82,18 +112,45 @@ class Intake:
         now = self._clock.now()
         for parked in self._parked.pop(key, ()):
             if not parked.gone and parked.until > now:
-                self._hand_over_quietly(parked.event)
+                self._hand_over_quietly(parked.arrival)
             parked.gone = True
         self._tidy()
 
+    def belongs_to(self, kind: str, id_: str) -> str | None:
+        """The meeting that a call, conference or bridge belongs to; ``None`` where it is not known."""
+        owner = self._owners.get(f"{kind} {id_}")
+        return None if owner is None else _meeting(owner)
+
+    def expect(self, flow: str) -> None:
+        """The flow's call is lost: from now on one of nobody's that reports itself at its address is its business."""
+        self._expecting.add(flow)
+        for parked in [each for each in self._waiting if each.arrival.event.flow == flow and not each.gone]:
+            parked.gone = True
+            self._hand_over_quietly(parked.arrival)
+        self._tidy()
+
+    def reported_at(self, flow: str) -> list[str]:
+        """The ids of calls that nobody owns and that have reported themselves at a flow's address."""
+        events = (parked.arrival.event for parked in self._waiting if not parked.gone)
+        calls = (call_of(event) for event in events if event.flow == flow)
+        return list(dict.fromkeys(call for call in calls if call is not None))
+
     def release(self, flow: str) -> None:
-        """A meeting is over: its ids belong to nobody."""
+        """A meeting is over: its ids belong to nobody. Only what becomes of its recordings is told for a while."""
+        until = self._clock.now() + LATE
         for key in self._owned.pop(flow, ()):
             if _meeting(self._owners.get(key, "")) == flow:
                 del self._owners[key]
+                self._late[key] = flow, until
+        while len(self._late) > LATE_IDS:
+            self._late.popitem(last=False)
+        self._expecting = {each for each in self._expecting if _meeting(each) != flow}
 
-    def accept(self, event: Event) -> bool:
+    def accept(self, event: Event, *, at: datetime | None = None, asked: bool = False) -> bool:
         """Take an event in; ``False`` when it is a duplicate.
+
+        Args:
+            at: as :class:`Arrival` has it; now by default.
 
         Raises:
             Exception: what the delivery raised; the event is forgotten then, so that it counts when it comes again.
@@ -101,41 +158,54 @@ class Intake:
         if event.id in self._seen:
             return False
         self._remember(event)
+        arrival = self.arrival(event, at=at, asked=asked)
         try:
-            handed_over = self._hand_over(event)
+            handed_over = self._hand_over(arrival)
         except BaseException:
             del self._seen[event.id]
             raise
         if not handed_over:
-            self._park(event)
+            self._park(arrival)
         return True
 
-    def accept_quietly(self, event: Event) -> bool:
+    def accept_quietly(self, event: Event, *, at: datetime | None = None, asked: bool = False) -> bool:
         """``accept``, for what will not come again: what the delivery raises is logged."""
         if event.id in self._seen:
             return False
         self._remember(event)
-        if not self._hand_over_quietly(event):
-            self._park(event)
+        arrival = self.arrival(event, at=at, asked=asked)
+        if not self._hand_over_quietly(arrival):
+            self._park(arrival)
         return True
+
+    def arrival(self, event: Event, *, at: datetime | None = None, asked: bool = False) -> Arrival:
+        """An event as the next to come in."""
+        return Arrival(event=event, at=at or self._clock.now(), number=next(self._numbers), asked=asked)
 
     def owner(self, event: Event) -> str | None:
         """The flow that an event is about, if it is known."""
         if isinstance(event, IncomingCall):
             return INCOMING
         owners = (self._owners.get(subject) for subject in _subjects(event))
-        address = event.flow if call_of(event) is None else None
-        return next((owner for owner in owners if owner is not None), address)
+        address = event.flow if call_of(event) is None or event.flow in self._expecting else None
+        return next((owner for owner in owners if owner is not None), address or self._late_owner(event))
+
+    def _late_owner(self, event: Event) -> str | None:
+        """Whose recording it is that is ready after its meeting."""
+        if not isinstance(event, RecordingReady | RecordingFailed):
+            return None
+        owner, until = next((self._late[each] for each in _subjects(event) if each in self._late), (None, None))
+        return owner if until is not None and until > self._clock.now() else None
 
     def _remember(self, event: Event) -> None:
         self._seen[event.id] = None
         if len(self._seen) > MEMORY:
             self._seen.popitem(last=False)
 
-    def _park(self, event: Event) -> None:
-        if not (subjects := _subjects(event)):
+    def _park(self, arrival: Arrival) -> None:
+        if not (subjects := _subjects(arrival.event)):
             return  # no reply will ever tell whose it is
-        parked = _Parked(event, self._clock.now() + PARKING_TIME)
+        parked = _Parked(arrival, self._clock.now() + PARKING_TIME)
         for subject in subjects:
             self._parked.setdefault(subject, []).append(parked)
         self._waiting.append(parked)
@@ -145,25 +215,34 @@ class Intake:
         """Keep nothing of what has been delivered, and of what waits no more than may."""
         while self._waiting and (self._waiting[0].gone or len(self._waiting) > PARKED):
             parked = self._waiting.popleft()
-            for subject in _subjects(parked.event):
+            for subject in _subjects(parked.arrival.event):
                 if parked in (others := self._parked.get(subject, [])):
                     others.remove(parked)
                     if not others:
                         del self._parked[subject]
 
-    def _hand_over(self, event: Event) -> bool:
+    def _hand_over(self, arrival: Arrival) -> bool:
+        event = arrival.event
         if (flow := self.owner(event)) is None:
             return False
-        if event.flow is not None and _meeting(event.flow) != _meeting(flow):
+        # Whatever it names, and wherever it was sent, must be one meeting's.
+        meetings = {_meeting(flow), *self._named(event)} | ({_meeting(event.flow)} if event.flow is not None else set())
+        if len(meetings) > 1:
             logger().warning("event_misdirected", type=type(event).__name__, sent_to=event.flow, about=flow)
             return True
-        self._deliver(flow, event)
+        self._deliver(flow, arrival)
         return True
 
-    def _hand_over_quietly(self, event: Event) -> bool:
+    def _named(self, event: Event) -> set[str]:
+        """The meetings that own anything of what an event names."""
+        named = (("call", call_of(event)), ("conference", conference_of(event)), ("bridge", bridge_of(event)))
+        return {owner for kind, id_ in named if id_ is not None and (owner := self.belongs_to(kind, id_)) is not None}
+
+    def _hand_over_quietly(self, arrival: Arrival) -> bool:
         try:
-            return self._hand_over(event)
+            return self._hand_over(arrival)
         except Exception:
+            event = arrival.event
             logger().exception("observer_failed", type=type(event).__name__, flow=self.owner(event))
             return True
 
@@ -173,7 +252,7 @@ def _subjects(event: Event) -> tuple[str, ...]:
     if (call_id := call_of(event)) is not None:
         # An event about a call is the call's even when it names the conference too.
         return (f"call {call_id}",)
-    for kind, id_ in (("bridge", getattr(event, "bridge_id", None)), ("conference", conference_of(event))):
+    for kind, id_ in (("bridge", bridge_of(event)), ("conference", conference_of(event))):
         if id_ is not None:
             return (f"{kind} {id_}",) if (key := key_of(event)) is None else (f"{kind} {id_}", f"key {key}")
     return ()

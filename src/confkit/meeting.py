@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import weakref
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +22,30 @@ from confkit.errors import (
     ProviderError,
     QuorumNotReached,
     Unsupported,
+    Withdrawn,
 )
 from confkit.events import (
+    BridgeEnded,
+    BridgeStarted,
     CallAnswered,
     CallEnded,
     CallRinging,
     ConferenceEnded,
+    ConferenceStarted,
     Event,
     IncomingCall,
     MemberJoined,
     MemberLeft,
+    MemberUpdated,
+    RecordingFailed,
+    RecordingReady,
+    bridge_of,
     call_of,
     conference_of,
 )
-from confkit.intake import events_in
 from confkit.messages import (
     Add,
+    Adopted,
     Command,
     End,
     EndReason,
@@ -71,7 +79,6 @@ from confkit.models import (
     ParticipantState,
     Party,
     RecordAction,
-    Snapshot,
 )
 from confkit.operations import incoming_call, refuse_media, refuse_patch, refuse_recording
 from confkit.policy import Mode, Plan, plan
@@ -87,7 +94,11 @@ Who = str | Party | Participant
 #: How long the undoing of a meeting may take before its owner gets a report instead.
 UNDO_TIMEOUT = timedelta(seconds=90)
 
-_ONCE = (CallRinging, CallAnswered, CallEnded, MemberLeft, ConferenceEnded)
+#: What can happen once only to what it happens to.
+_ONCE = (
+    *(CallRinging, CallAnswered, CallEnded, MemberJoined, MemberLeft),
+    *(ConferenceStarted, ConferenceEnded, BridgeStarted, BridgeEnded, RecordingReady, RecordingFailed),
+)
 
 
 class MeetingState(enum.Enum):
@@ -131,8 +142,9 @@ class Meeting:
         self._replies: dict[str, Reply] = {}
         self._changed: anyio.Event | None = None
         self._commands = 0
-        self._polled: dict[str, tuple[tuple[bool | None, bool | None] | None, int]] = {}
         self._told: set[tuple[str, ...]] = set()
+        #: Mute and hold of members, as the application was last told.
+        self._told_settings: dict[str, tuple[bool, bool]] = {}
         self._watchers: weakref.WeakSet[EventStream] = weakref.WeakSet()
 
     # --- its state
@@ -372,8 +384,8 @@ class Meeting:
                 self._roster.seat(flow, party)
             case LegReport():
                 self._roster.learn(message.leg, facts_in_report(message, self._engine.clock.now()))
-                if message.conference_id is not None:
-                    self._adopt(message.conference_id)
+            case Adopted():
+                self._conference = message.conference
             case Established():
                 self._established = True
                 self._conference = message.conference or self._conference
@@ -384,16 +396,21 @@ class Meeting:
                 return
         self._notify()
 
-    def happened(self, flow: str, event: Event) -> None:
-        """Take in an event about this meeting and show it to the application."""
+    def happened(self, flow: str, event: Event, at: datetime, number: int) -> Event | None:
+        """Take in an event about this meeting and show the application what is news in it; gives that.
+
+        Args:
+            at: when it happened, on our clock.
+            number: of what came in, for two at one instant.
+        """
         if flow in self._roster.legs:
-            self._roster.learn(flow, facts_in_event(event, self._engine.clock.now()))
-        if isinstance(event, MemberJoined):
-            self._adopt(event.conference_id)
-        if self._is_news(event):
+            self._roster.learn(flow, facts_in_event(event, at, number))
+        news = self._news_in(flow, event)
+        if news is not None:
             for watcher in list(self._watchers):
-                watcher.offer(event)
+                watcher.offer(news)
         self._notify()
+        return news
 
     def learned(self, flow: str, result: Any) -> None:
         """A step of one of the meeting's flows gave this result."""
@@ -429,21 +446,7 @@ class Meeting:
         """A participant's call, as far as it must be known to ask the provider about it."""
         return Call(provider=self._engine.steps.provider, id=person.call_id or "", to=person.party.address)
 
-    def take_in(self, snapshot: Snapshot) -> None:
-        """Take in what a poll showed."""
-        for event in events_in(snapshot):
-            told = self._as_polled(event) if isinstance(event, MemberJoined) else event
-            self._engine.intake.accept_quietly(told)
-
     # --- inside
-
-    def _as_polled(self, event: MemberJoined) -> MemberJoined:
-        """A member as a poll shows it. What is the case has no event id; each change of mute or hold is a new fact."""
-        settings, changes = self._polled.get(event.member_id, (None, 0))
-        if (event.mute, event.hold) != settings:
-            settings, changes = (event.mute, event.hold), changes + 1
-            self._polled[event.member_id] = settings, changes
-        return evolve(event, id=f"{event.id} {changes}")
 
     def _brief(self, plan_: Plan) -> MeetingBrief:
         capabilities = self._engine.steps.capabilities
@@ -455,6 +458,7 @@ class Meeting:
             joining=capabilities.joining,
             bridging=capabilities.bridging,
             moves_calls=capabilities.moves_calls,
+            end_hangs_up=capabilities.end_hangs_up,
             callbacks=self._engine.callbacks(self.id),
         )
 
@@ -553,20 +557,46 @@ class Meeting:
     def _gone(self, leg: str) -> bool:
         return leg in self._roster.legs and self._roster.legs[leg][1].outcome is not None
 
-    def _adopt(self, conference_id: str) -> None:
-        if self._conference is not None and self._conference.id is None:
-            self._engine.adopt(self, conference_id)
+    def _news_in(self, flow: str, event: Event) -> Event | None:
+        """What the application has not been told: a fact can come from a webhook, a stream and every poll.
 
-    def adopted(self, conference: Conference) -> None:
-        """The conference has its id now."""
-        self._conference = conference
+        What can happen once is told once. A member that is in already, and is told of again, is news only where its
+        mute or hold has changed. Anything else (keys, playing, what confkit has no word for) can happen again and is
+        told each time: duplicates of one delivery are dropped before, by their id.
+        """
+        if isinstance(event, MemberJoined | MemberUpdated) and flow in self._roster.legs:
+            return self._member_news(flow, event)
+        if isinstance(event, _ONCE):
+            subjects = (call_of(event), conference_of(event), bridge_of(event))
+            own = getattr(event, "member_id", None) or getattr(event, "recording_id", None)
+            return event if self._is_new(event, own or next(filter(None, subjects), "")) else None
+        return event
 
-    def _is_news(self, event: Event) -> bool:
-        """Whether the application has not been told: one fact can come from a webhook and from a poll."""
-        if not isinstance(event, _ONCE):
-            return True
-        subject = call_of(event) or conference_of(event) or ""
-        fact = (type(event).__name__, subject, getattr(event, "member_id", ""))
+    def _member_news(self, flow: str, event: MemberJoined | MemberUpdated) -> Event | None:
+        facts = self._roster.legs[flow][1]
+        settings = (bool(facts.mute and facts.mute.value), bool(facts.hold and facts.hold.value))
+        told = self._told_settings.get(event.member_id)
+        if isinstance(event, MemberJoined) and self._is_new(event, event.member_id):
+            self._told_settings[event.member_id] = settings
+            return evolve(event, mute=settings[0], hold=settings[1])
+        if settings == told:
+            return None
+        self._told_settings[event.member_id] = settings
+        return MemberUpdated(
+            provider=event.provider,
+            id=event.id,
+            occurred_at=event.occurred_at,
+            flow=event.flow,
+            raw=event.raw,
+            call_id=event.call_id,
+            member_id=event.member_id,
+            conference_id=event.conference_id,
+            mute=settings[0],
+            hold=settings[1],
+        )
+
+    def _is_new(self, event: Event, subject: str) -> bool:
+        fact = (type(event).__name__, subject)
         if fact in self._told:
             return False
         self._told.add(fact)
@@ -586,6 +616,8 @@ def _fate(person: Participant) -> str:
 def _raised(failure: Failure, provider: str) -> Exception:
     """A failure that came as a value, as the error that it was."""
     kind: type[Exception] = getattr(errors, failure.kind, MeetingError)
+    if kind is Withdrawn:
+        return MeetingEnded("the meeting was ended before this was sent")
     if kind is PolicyError:
         return PolicyError([failure.message])
     if kind is Unsupported:

@@ -75,6 +75,7 @@ class MeetingBrief:
     joining: Joining
     bridging: Bridging
     moves_calls: bool = False
+    end_hangs_up: bool = False
     callbacks: str | None = field(default=None, repr=False)
 
 
@@ -85,6 +86,7 @@ class LegBrief:
     Args:
         meeting: the flow that hears what becomes of the leg.
         asks: wait for ``Proceed`` before dialling, because the conference has no id yet and dialling makes it.
+        named: the conference is a name, under which a call that is dialled into it makes it again when it has ended.
         incoming: a call that the party has made to us, to be answered instead of dialled.
     """
 
@@ -94,6 +96,7 @@ class LegBrief:
     answer_timeout: timedelta
     into: Conference | Bridge | None = None
     asks: bool = False
+    named: bool = False
     callbacks: str | None = field(default=None, repr=False)
     incoming: Call | None = None
 
@@ -118,6 +121,7 @@ class LegReport:
         conference_id: where joining told the id of the conference.
         left_behind: what could not be undone, one sentence.
         watches: the leg is over, and still looks out for a call that may have been made.
+        told: that the call has ended was told and not asked for, so that it may still be up.
     """
 
     leg: str
@@ -132,6 +136,7 @@ class LegReport:
     failure: Failure | None = None
     left_behind: str | None = None
     watches: bool = False
+    told: bool = False
 
 
 @frozen(kw_only=True)
@@ -143,14 +148,25 @@ class Proceed:
 
 @frozen(kw_only=True)
 class HangUp:
-    """The meeting takes a leg out: nothing of it may stay."""
+    """The meeting takes a leg out: nothing of it may stay.
+
+    Args:
+        done: the call has been hung up already, with its conference.
+    """
+
+    done: bool = False
 
 
 @frozen(kw_only=True)
 class Happened:
-    """A fact from the provider."""
+    """A fact from the provider.
+
+    Args:
+        asked: it is the answer to a question of ours; otherwise somebody has told it.
+    """
 
     event: Event
+    asked: bool = False
 
 
 @frozen(kw_only=True)
@@ -236,6 +252,13 @@ class Established:
 
 
 @frozen(kw_only=True)
+class Adopted:
+    """The meeting tells its owner which conference it is in now; one without an id has ended, and comes again."""
+
+    conference: Conference
+
+
+@frozen(kw_only=True)
 class Reply:
     """The answer to a command: done, or why not. ``leg`` is the new participant after ``Add``."""
 
@@ -292,5 +315,6 @@ Message = (
     | Transfer
     | End
     | Established
+    | Adopted
     | Reply
 )

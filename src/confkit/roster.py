@@ -32,7 +32,7 @@ class Change:
     """A setting with the instant at which it became so; the newest one holds.
 
     Args:
-        number: decides between two at one instant: the leg's own reports are counted, events are not.
+        number: decides between two at one instant: the leg's own reports are counted, and what comes in is.
     """
 
     at: datetime
@@ -83,6 +83,9 @@ class Facts:
         """The facts as the application sees them."""
         gone = {member for member, _ in self.left}
         here = sorted((at, member) for member, at in self.joined if member not in gone)
+        # Instants come from two clocks, one of which may tell whole seconds only: nobody answers before being dialled.
+        answered_at = _not_before(self.answered_at, self.dialled_at)
+        ended_at = self.ended[0] if self.ended else self.outcome[0] if self.outcome else None
         return Participant(
             id=id_,
             party=party,
@@ -93,14 +96,14 @@ class Facts:
             mute=self.mute.value if self.mute else False,
             hold=self.hold.value if self.hold else False,
             dialled_at=self.dialled_at,
-            answered_at=self.answered_at,
-            joined_at=min((at for _, at in self.joined), default=None),
-            ended_at=self.ended[0] if self.ended else self.outcome[0] if self.outcome else None,
+            answered_at=answered_at,
+            joined_at=_not_before(min((at for _, at in self.joined), default=None), answered_at),
+            ended_at=_not_before(ended_at, answered_at or self.dialled_at),
             error=self.error,
         )
 
     def _state(self, here: bool) -> ParticipantState:
-        if self.ended or self.outcome or (self.left and not here):
+        if self.ended or self.outcome or (self.left and not here and self.answered_at):
             return ParticipantState.ENDED
         if here:
             # A platform may put a call into the room while it still rings: in means joined and answered.
@@ -125,7 +128,7 @@ class Facts:
     def _outcome(self, here: bool) -> Outcome | None:
         if self.outcome:
             return Outcome(self.outcome[1])
-        if self.left and not here:
+        if self.left and not here and self.answered_at:
             return Outcome.LEFT
         if self.ended:
             return Outcome.LEFT if self.answered_at else Outcome.of(EndCause(self.ended[1]))
@@ -140,9 +143,13 @@ def _member_id(name: str) -> str | None:
     return None if name == ON_BRIDGE else name
 
 
-def facts_in_event(event: Event, received_at: datetime) -> Facts:
-    """What an event says about its leg; nothing, for events that say nothing about people."""
-    at = event.occurred_at or received_at
+def facts_in_event(event: Event, at: datetime, number: int = 0) -> Facts:
+    """What an event says about its leg; nothing, for events that say nothing about people.
+
+    Args:
+        at: when it happened, on our clock.
+        number: decides between two at one instant, as platforms that tell whole seconds have them.
+    """
     match event:
         case CallRinging(call_id=call):
             return Facts(call_id=call, ringing_at=at)
@@ -151,10 +158,10 @@ def facts_in_event(event: Event, received_at: datetime) -> Facts:
         case CallEnded(call_id=call, cause=cause):
             return Facts(call_id=call, ended=(at, cause.value))
         case MemberJoined(call_id=call, member_id=member):
-            mute, hold = _change(event.mute, at), _change(event.hold, at)
+            mute, hold = _change(event.mute, at, number), _change(event.hold, at, number)
             return Facts(call_id=call, joined=frozenset({(member, at)}), mute=mute, hold=hold)
         case MemberUpdated(call_id=call):
-            return Facts(call_id=call, mute=_change(event.mute, at), hold=_change(event.hold, at))
+            return Facts(call_id=call, mute=_change(event.mute, at, number), hold=_change(event.hold, at, number))
         case MemberLeft(call_id=call, member_id=member):
             return Facts(call_id=call, left=frozenset({(member, at)}))
     return Facts()
@@ -164,7 +171,7 @@ def facts_in_report(report: LegReport, at: datetime) -> Facts:
     """What a leg's report says about it."""
     known: dict[str, Any] = {}
     if report.call is not None:
-        known |= {"call_id": report.call.id, "dialled_at": report.call.created_at or at}
+        known |= {"call_id": report.call.id, "dialled_at": at}
     match report.stage:
         case Stage.ANSWERED:
             known["answered_at"] = at
@@ -236,6 +243,10 @@ class Roster:
     def participants(self) -> tuple[Participant, ...]:
         """Everybody, in the order of invitation."""
         return tuple(facts.participant(leg.rpartition("/")[2], party) for leg, (party, facts) in self.legs.items())
+
+
+def _not_before(at: datetime | None, earliest: datetime | None) -> datetime | None:
+    return at if at is None or earliest is None else max(at, earliest)
 
 
 def _change(value: bool | None, at: datetime, number: int = 0) -> Change | None:

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from attrs import define, evolve
 
+from confkit.addresses import canonical
 from confkit.capabilities import Bridging
 from confkit.controls import control_party, control_room
 from confkit.errors import Conflict, NotFound, OutcomeUnknown, ProviderError, Withdrawn
@@ -31,6 +32,7 @@ from confkit.events import (
 from confkit.flows import Flow, FlowFunction, op_key
 from confkit.messages import (
     Add,
+    Adopted,
     Command,
     End,
     EndReason,
@@ -77,12 +79,14 @@ from confkit.policy import Mode, problems_with_addition
 from confkit.table import Seat, Table
 
 #: Changes whenever the order of operations changes, so that a recorded run is never replayed by another program.
-SEQUENCE_REVISION = 2
+SEQUENCE_REVISION = 3
 
 #: The platform ends the ringing; this much longer we wait for it to say so before we hang up ourselves.
 GRACE = timedelta(seconds=5)
 #: How long a leg that cannot join, because something is over, waits to hear what.
 EXPLANATION = timedelta(seconds=3)
+#: How long a leg that has answered waits to hear that it is in, where the platform joins it by itself, or promises to.
+JOINING = timedelta(seconds=15)
 #: How often a conference or an empty bridge is created for one meeting, when nobody knows what became of the others.
 ROOMS = 2
 #: How long a meeting that is being undone waits for the next leg to report.
@@ -103,7 +107,12 @@ async def meeting(flow: Flow, brief: MeetingBrief) -> MeetingEnd:
         await _invite(flow, table, party)
     while (reason := await _verdict(flow, table)) is None:
         await _let_on(flow, table)
-        if table.failure is None and await _heed(flow, table, await flow.receive(None)):
+        if table.failure is not None:
+            continue
+        message = await flow.receive(None if table.unexplained is None else EXPLANATION)
+        if message is None:
+            table.failure = table.unexplained
+        elif await _heed(flow, table, message):
             reason = EndReason.ASKED
             break
     return await _undo(flow, table, reason)
@@ -114,12 +123,14 @@ async def _open_room(flow: Flow, table: Table) -> Conference | Bridge | None:
 
     One that is lost on the way rings nobody: another is made, and the lost one is ended when it shows itself.
     """
+    conference = table.brief.plan.mode is Mode.CONFERENCE
     while True:
+        key = op_key(flow.id, "create_conference" if conference else "create_bridge", flow.ordinal + 1)
         try:
             return await _create_room(flow, table.brief)
         except OutcomeUnknown as error:
-            kind = "conference" if table.brief.plan.mode is Mode.CONFERENCE else "bridge"
-            table.orphans.append(f"an empty {kind} may have been created, which rings nobody ({error})")
+            kind = "conference" if conference else "bridge"
+            table.orphans[key] = f"an empty {kind} may have been created, which rings nobody ({error})"
             # A success that could not be read was one, and the next would be as well.
             executed = error.status is not None and error.status < 300
             if executed or len(table.orphans) >= ROOMS:
@@ -158,6 +169,7 @@ async def _invite(flow: Flow, table: Table, party: Party, incoming: Call | None 
             answer_timeout=brief.plan.answer_timeout,
             into=table.room,
             asks=asks,
+            named=table.comes_again,
             callbacks=brief.callbacks,
             incoming=incoming,
         ),
@@ -166,6 +178,10 @@ async def _invite(flow: Flow, table: Table, party: Party, incoming: Call | None 
 
 async def _let_on(flow: Flow, table: Table) -> None:
     """Let legs go on that wait to dial or to join; connect two who have both answered."""
+    if table.emptied:
+        await _open_again(flow, table)
+    if table.failure is not None:
+        return
     if table.room is not None:
         for seat in table.may_go_on():
             seat.let_on = True
@@ -173,11 +189,42 @@ async def _let_on(flow: Flow, table: Table) -> None:
     elif pair := table.pair():
         try:
             table.room = await flow.step("create_bridge", tuple(seat.call for seat in pair))
+        except (Conflict, NotFound) as error:
+            # One of them may have hung up while the request was on its way; then that is what happened, and no error.
+            table.unexplained = Failure.of(error)
+            for seat in pair:
+                await _ask_about(flow, seat)
+            return
         except ProviderError as error:
             table.failure = Failure.of(error)
             return
         for seat in pair:
             await flow.send(seat.id, Proceed(into=table.room))
+
+
+async def _open_again(flow: Flow, table: Table) -> None:
+    """Create another conference in the place of one that has ended with its last member, while others are to come."""
+    try:
+        table.room = await _open_room(flow, table)
+    except ProviderError as error:
+        table.failure = Failure.of(error)
+    else:
+        table.emptied = False
+        table.reopened += 1
+        await _tell_room(flow, table)
+
+
+async def _ask_about(flow: Flow, seat: Seat) -> None:
+    """Look at a leg's call; what that shows reaches the leg as facts do."""
+    try:
+        await flow.step("fetch", seat.call)
+    except ProviderError:
+        return  # then only waiting tells
+
+
+async def _tell_room(flow: Flow, table: Table) -> None:
+    if isinstance(table.room, Conference):
+        await flow.send(table.brief.owner, Adopted(conference=table.room))
 
 
 async def _verdict(flow: Flow, table: Table) -> EndReason | None:
@@ -204,6 +251,7 @@ async def _verdict(flow: Flow, table: Table) -> EndReason | None:
 
 async def _heed(flow: Flow, table: Table, message: Message | None) -> bool:
     """Take in one message; ``True`` when the application wants the meeting over."""
+    room = table.room
     match message:
         case LegReport():
             table.note(message)
@@ -211,9 +259,8 @@ async def _heed(flow: Flow, table: Table, message: Message | None) -> bool:
                 await _end_old_bridge(flow, table)
         case Happened(event=ConferenceStarted() as started):
             await _meet_conference(flow, table, started)
-        case Happened(event=ConferenceEnded()):
-            table.conference_ended = True
-            for seat in table.present:
+        case Happened(event=ConferenceEnded(conference_id=conference_id)):
+            for seat in table.note_end(conference_id):
                 await flow.send(seat.id, message)
         case Add():
             await _add(flow, table, message)
@@ -227,24 +274,41 @@ async def _heed(flow: Flow, table: Table, message: Message | None) -> bool:
             await _pass_on(flow, table, leg, message)
         case End():
             return True
+    if table.room is not room:
+        await _tell_room(flow, table)
     return False
 
 
 async def _meet_conference(flow: Flow, table: Table, started: ConferenceStarted) -> None:
-    """A conference shows itself: ours, which now has its id; or one whose request was lost, to be ended."""
-    table.adopt(started.conference_id)
-    if not isinstance(table.room, Conference) or table.room.id == started.conference_id:
-        return
+    """A conference shows itself: it may be one whose request was lost, to be ended.
+
+    Anybody who knows a callback URL of the meeting can say so. It is ended only where a request of ours to create one
+    was lost, and the provider itself says that it is that one.
+    """
+    room = table.room
+    if table.orphans and not (isinstance(room, Conference) and room.id == started.conference_id):
+        shown = Conference(provider=table.brief.provider, key="", id=started.conference_id)
+        try:
+            snapshot: Snapshot = await flow.step("fetch", shown)
+        except ProviderError:
+            return
+        if snapshot.conference is not None and snapshot.conference.key in table.orphans:
+            await _end_orphan(flow, table, snapshot.conference)
+
+
+async def _end_orphan(flow: Flow, table: Table, conference: Conference) -> None:
     try:
-        await flow.step("end_conference", evolve(table.room, id=started.conference_id))
+        await flow.step("end_conference", conference)
     except ProviderError as error:
-        table.orphans.append(f"conference {started.conference_id} may still be open ({error})")
+        table.orphans[conference.key] = f"conference {conference.id} may still be open ({error})"
     else:
-        del table.orphans[:1]
+        del table.orphans[conference.key]
 
 
 async def _add(flow: Flow, table: Table, command: Add) -> None:
     """One more party, within the policy; the flow takes one command at a time, so the maximum holds."""
+    if len(table.taken) + len(table.told) >= table.brief.plan.limit:
+        await _hang_up_who_is_only_told_to_have_ended(flow, table)  # a call that may be up takes up its place
     problems = problems_with_addition(command.party, [seat.party for seat in table.taken], table.brief.plan.limit)
     full_bridge = table.brief.plan.mode is Mode.BRIDGE and len(table.present) >= 2
     if full_bridge and not table.brief.moves_calls:
@@ -304,8 +368,9 @@ async def _pass_on(flow: Flow, table: Table, leg: str, command: Command) -> None
 
 async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
     """Hang up every call, newest first, then end the conference or bridge; say what could not be undone."""
+    ended = await _end_with_all_in_it(flow, table)
     for seat in reversed(table.unfinished):
-        await flow.send(seat.id, HangUp())
+        await flow.send(seat.id, HangUp(done=ended and seat.stage is Stage.JOINED))
     while table.unfinished:
         match await flow.receive(UNDO_PATIENCE):
             case None:
@@ -320,7 +385,9 @@ async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
     left_behind = [
         f"the call to {seat.party.label} may still be up: its leg did not report" for seat in table.present
     ] + [seat.left_behind for seat in table.seats.values() if seat.left_behind]
-    for room in (table.room, table.old_bridge):
+    left_behind += await _hang_up_who_is_only_told_to_have_ended(flow, table)
+    await _look_for_orphans(flow, table)
+    for room in (None if ended else table.room, table.old_bridge):
         try:
             if isinstance(room, Conference):
                 await flow.step("end_conference", room)
@@ -334,18 +401,66 @@ async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
         established=table.established,
         failure=table.failure,
         left_behind=tuple(left_behind),
-        orphans=tuple(table.orphans),
+        orphans=tuple(table.orphans.values()),
     )
 
 
+async def _end_with_all_in_it(flow: Flow, table: Table) -> bool:
+    """Where ending a conference hangs up everybody in it, one request does for all; tells whether it did."""
+    room = table.room
+    inside = [seat for seat in table.present if seat.stage is Stage.JOINED]
+    if not (table.brief.end_hangs_up and isinstance(room, Conference) and room.id is not None and len(inside) > 1):
+        return False
+    try:
+        await flow.step("end_conference", room)
+    except ProviderError:
+        return False  # then each call is hung up, and the conference is ended after them
+    return True
+
+
+async def _hang_up_who_is_only_told_to_have_ended(flow: Flow, table: Table) -> list[str]:
+    """Make sure of the calls whose end somebody has told: hanging up what has ended succeeds. Gives what may be up."""
+    told = table.told
+    over: set[str] = set()
+    if len(told) > 1 and table.room is not None and table.room.id is not None:
+        try:
+            listed: tuple[Call, ...] = await flow.step("list_calls", table.room)
+            over = {call.id for call in listed if call.state is CallState.ENDED}
+        except ProviderError:
+            pass  # then each is hung up
+    left_behind = []
+    for seat in told:
+        try:
+            if seat.call is not None and seat.call.id not in over:
+                await flow.step("hang_up", seat.call)
+        except ProviderError as error:
+            left_behind.append(f"the call to {seat.party.label} was told to have ended, and may still be up ({error})")
+        else:
+            seat.told = False
+    return left_behind
+
+
+async def _look_for_orphans(flow: Flow, table: Table) -> None:
+    """Look once more for conferences whose requests were lost, and end them."""
+    for key in list(table.orphans):
+        try:
+            found = await flow.step("find", key, FindHint(operation="create_conference"))
+        except ProviderError:
+            continue
+        for conference in found:
+            if isinstance(conference, Conference):
+                await _end_orphan(flow, table, evolve(conference, key=key))
+
+
 def _not_opened(table: Table, error: ProviderError) -> MeetingEnd:
+    orphans = tuple(table.orphans.values())
     if isinstance(error, Withdrawn):
-        return MeetingEnd(reason=EndReason.ASKED, established=False, orphans=tuple(table.orphans))
+        return MeetingEnd(reason=EndReason.ASKED, established=False, orphans=orphans)
     return MeetingEnd(
         reason=EndReason.FAILED,
         established=False,
         failure=Failure.of(error),
-        orphans=tuple(table.orphans),
+        orphans=orphans,
     )
 
 
@@ -369,13 +484,16 @@ async def leg(flow: Flow, brief: LegBrief) -> LegEnd:
 
 
 class _Over(Exception):
-    """The leg is over. ``up``: its call may still be."""
+    """The leg is over. ``up``: its call may still be. ``told``: that it is not was told, and not asked for."""
 
-    def __init__(self, outcome: Outcome, failure: Failure | None = None, *, up: bool = True) -> None:
+    def __init__(
+        self, outcome: Outcome, failure: Failure | None = None, *, up: bool = True, told: bool = False
+    ) -> None:
         super().__init__(outcome)
         self.outcome = outcome
         self.failure = failure
         self.up = up
+        self.told = told
 
 
 @define
@@ -423,7 +541,7 @@ class _Leg:
                 self.call = brief.incoming
                 raise _Over(Outcome.FAILED, Failure.of(error)) from None
             self.lost = f"the call to {brief.party.label} may have been made: {error}"
-            if isinstance(self.into, Conference) and self.into.id is None:
+            if isinstance(self.into, Conference) and (self.into.id is None or brief.named):
                 self.lost += ", and a conference may have been created with it"
             raise _Over(Outcome.FAILED, Failure.of(error), up=False) from None
         except ProviderError as error:
@@ -456,7 +574,7 @@ class _Leg:
                 if call.state is CallState.ENDED:
                     # It has rung for as long as it may: that is why, where the platform does not say.
                     cause = call.cause or EndCause.UNKNOWN
-                    self._call_ended(EndCause.NO_ANSWER if cause is EndCause.UNKNOWN else cause)
+                    self._call_ended(EndCause.NO_ANSWER if cause is EndCause.UNKNOWN else cause, asked=True)
                 self.answered = call.state is CallState.ANSWERED
         return self.answered
 
@@ -464,26 +582,46 @@ class _Leg:
         """Get into the conference or bridge, the way that the provider has."""
         match self.membership:
             case Membership.EXPLICIT:
-                while not self.let_on:
-                    await self.next(None)
-                await self.add_member()
+                await self.join_conference()
             case Membership.ON_ANSWER:
                 self.joined = True
             case Membership.NONE:
                 while not self.let_on:  # until a second has answered, this one is held ready
                     await self.next(None)
                 if isinstance(self.into, Conference):
-                    await self.add_member()
+                    await self.join_conference()
                 else:
                     self.joined = True
             case Membership.FUSED:
                 pass
         while not self.joined:
-            await self.next(None)
+            if not await self.next(JOINING) and not await self.is_in():
+                failure = Failure(kind="NotReady", message="it has answered, and nobody confirms that it has joined")
+                raise _Over(Outcome.FAILED, failure)
         await self.report(Stage.JOINED, conference_id=_id_of(self.into))
 
-    async def add_member(self) -> None:
-        """Add the answered call to the conference by its id."""
+    async def join_conference(self) -> None:
+        """Wait to be let on, and add the answered call; again, where the conference ended before it was in."""
+        added = False
+        while not added:
+            while not self.let_on:
+                await self.next(None)
+            added = await self.add_member()
+
+    async def is_in(self) -> bool:
+        """Ask, before somebody is hung up on who may be in: the event may be lost."""
+        try:
+            snapshot: Snapshot = await self.flow.step("fetch", self.into if _id_of(self.into) else self.call)
+        except ProviderError:
+            return False
+        for member in snapshot.members:
+            if self.call is not None and member.call_id == self.call.id and member.state is MemberState.JOINED:
+                await self._note_member(member.id, member.conference.id or "")
+        return self.joined
+
+    async def add_member(self) -> bool:
+        """Add the answered call to the conference by its id; ``False`` when the conference has ended meanwhile, and
+        another has taken its place."""
         self.let_on = False
         try:
             member: Member = await self.flow.step("add_member", self.into, self.call, MemberOptions())
@@ -492,15 +630,20 @@ class _Leg:
         except ProviderError as error:
             # It may have hung up, or the conference may have ended, while it waited for its turn; then that is
             # what happened, and no error. What is polled is known later than the refusal.
-            gone = isinstance(error, Conflict | NotFound)
-            while await self.next(EXPLANATION if gone else timedelta(0)):
+            open_ = isinstance(error, Conflict | NotFound | OutcomeUnknown)
+            while not self.joined and not self.let_on and await self.next(EXPLANATION if open_ else timedelta(0)):
                 pass
+            if self.joined:  # the platform says that it is in, whatever became of the reply
+                return True
+            if self.let_on:
+                return False
             raise _Over(Outcome.FAILED, Failure.of(error)) from None
         self.member = member
         self.into = member.conference
         self.joined = self.joined or member.state is MemberState.JOINED
         if member.conference.id is not None:
             await self.report(Stage.UPDATED, conference_id=member.conference.id)
+        return True
 
     async def next(self, patience: timedelta | None) -> bool:
         """Take in the next message; ``False`` when none came in time.
@@ -514,44 +657,67 @@ class _Leg:
             case Happened(event=CallAnswered()):
                 self.answered = True
             case Happened(event=MemberJoined() as event):
-                self._note_member(event.member_id, event.conference_id)
-                self.joined = True
-            case Happened(event=MemberLeft(member_id=member_id)):
-                if self.member is None or self.member.id == member_id:
+                await self._note_member(event.member_id, event.conference_id)
+            case Happened(event=MemberLeft() as event):
+                # Put into the room while it still rang, and out again: why is told with the end of the call.
+                if self.answered and self._is_in(event):
                     raise _Over(Outcome.LEFT)
-            case Happened(event=CallEnded(cause=cause)):
-                self._call_ended(cause)
+            case Happened(event=CallEnded(cause=cause), asked=asked):
+                self._call_ended(cause, asked=asked)
             case Happened(event=ConferenceEnded()):
                 raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED)
-            case HangUp():
+            case HangUp(done=done):
                 self.ending = True
-                raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED)
+                raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED, up=not done)
             case Proceed(into=into):
                 await self._proceed(into)
             case Remove() | Transfer() | UpdateMember() | Play() | Record() | SendDigits() as command:
                 await self._control(command)
         return True
 
-    def _call_ended(self, cause: EndCause) -> NoReturn:
-        if self.joined or self.answered:
-            raise _Over(Outcome.LEFT, up=False)
+    def _call_ended(self, cause: EndCause, *, asked: bool) -> NoReturn:
+        if self.answered:
+            raise _Over(Outcome.LEFT, up=False, told=not asked)
         outcome = Outcome.of(cause)
         failure = None
         if outcome is Outcome.FAILED:
             failure = Failure(kind="CallEnded", message=f"the call ended before it was answered: {cause.value}")
-        raise _Over(outcome, failure, up=False)
+        raise _Over(outcome, failure, up=False, told=not asked)
 
-    def _note_member(self, member_id: str, conference_id: str) -> None:
-        if isinstance(self.into, Conference) and self.call is not None:
-            if self.into.id is None:
-                self.into = evolve(self.into, id=conference_id)
-            self.member = self.member or Member(
-                provider=self.into.provider,
-                id=member_id,
-                call_id=self.call.id,
-                conference=self.into,
-                state=MemberState.JOINED,
-            )
+    def _is_in(self, event: MemberLeft) -> bool:
+        """Whether somebody who has left was us, there: not a member of another conference under our call's name."""
+        if self.member is not None:
+            return self.member.id == event.member_id
+        return _id_of(self.into) in (None, event.conference_id)
+
+    async def _note_member(self, member_id: str, conference_id: str) -> None:
+        """Our call is said to be in a conference: ours, or another, which is none of our business."""
+        if not isinstance(self.into, Conference) or self.call is None:
+            return
+        if self.into.id != conference_id:
+            # A call that was dialled into a name is in whichever room has that name now, if the provider says so.
+            named = self.into.id is None or self.membership is Membership.FUSED
+            if not named or not await self.is_ours(conference_id):
+                return
+            self.into, self.member = evolve(self.into, id=conference_id), None
+        self.joined = True
+        self.member = self.member or Member(
+            provider=self.into.provider,
+            id=member_id,
+            call_id=self.call.id,
+            conference=self.into,
+            state=MemberState.JOINED,
+        )
+
+    async def is_ours(self, conference_id: str) -> bool:
+        """Whether the provider knows a conference under our name: anybody who has our URL can tell us of one."""
+        if not isinstance(self.into, Conference):
+            return False
+        try:
+            snapshot: Snapshot = await self.flow.step("fetch", evolve(self.into, key="", id=conference_id))
+        except ProviderError:
+            return False
+        return snapshot.conference is not None and snapshot.conference.key == self.into.key
 
     async def _proceed(self, into: Conference | Bridge) -> None:
         moved = self.joined and isinstance(into, Conference) and isinstance(self.into, Bridge)
@@ -598,6 +764,7 @@ class _Leg:
             failure=over.failure,
             left_behind=self.lost,
             watches=watches and self.lost is not None,
+            told=over.told,
         )
 
     async def watch(self, over: _Over) -> None:
@@ -612,9 +779,18 @@ class _Leg:
                     self.call = self.lost = None
                     break
                 case Happened(event=event) if self.call is None and (call_id := call_of(event)) is not None:
-                    self.call = Call(provider=event.provider, id=call_id, to=self.brief.party.address)
-                    break
+                    self.call = await self.proven(Call(provider=event.provider, id=call_id))
+                    if self.call is not None:
+                        break
         await self.leave(_Over(over.outcome, over.failure))
+
+    async def proven(self, call: Call) -> Call | None:
+        """A call that has reported itself at the leg's address, if the provider says that it is to the leg's party."""
+        try:
+            snapshot: Snapshot = await self.flow.step("fetch", call)
+        except ProviderError:
+            return None
+        return made_for(self.brief.party.address, call.id, snapshot)
 
     async def find(self) -> Call | None:
         """The call that a lost request has made, if the provider shows it."""
@@ -636,6 +812,7 @@ class _Leg:
         failure: Failure | None = None,
         left_behind: str | None = None,
         watches: bool = False,
+        told: bool = False,
     ) -> None:
         """Tell the meeting."""
         self.reports += 1
@@ -654,6 +831,7 @@ class _Leg:
                 failure=failure,
                 left_behind=left_behind,
                 watches=watches,
+                told=told,
             ),
         )
 
@@ -664,6 +842,14 @@ class _Leg:
 def _callback(callbacks: str | None, flow_id: str) -> str | None:
     """The flow's id travels in the URL, so that a receiver delivers without looking anything up."""
     return None if callbacks is None else callbacks + flow_id
+
+
+def made_for(address: str, call_id: str, snapshot: Snapshot) -> Call | None:
+    """The call of this id, if the provider's account of it says that it was made to this address."""
+    for call in snapshot.calls:
+        if call.id == call_id and call.to and canonical(call.to) == canonical(address):
+            return call
+    return None
 
 
 def _id_of(room: Conference | Bridge | None) -> str | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -113,6 +113,7 @@ class StepRequest:
         limit: the caller ID, for limits that each number has for itself.
         withdrawal: the order not to send what has not been sent yet.
         again: an earlier run of the step was cut off, and may have sent the request.
+        reported: gives what the step has made, if it has reported itself to an address that only this step was given.
     """
 
     operation: str
@@ -124,6 +125,7 @@ class StepRequest:
     limit: str | None = field(default=None, repr=False)
     withdrawal: Withdrawal = field(factory=Withdrawal, repr=False)
     again: bool = False
+    reported: Callable[[], Awaitable[Any]] | None = field(default=None, repr=False)
 
 
 class Steps:
@@ -238,7 +240,7 @@ class Steps:
                 error = Unavailable("no reply in time", provider=self.provider, operation=operation)
             except Exception as raised:
                 error = self._classified(raised, operation, sent=False)
-            if not (error.retryable or isinstance(error, OutcomeUnknown)) or attempt == ATTEMPTS:
+            if not error.retryable or attempt == ATTEMPTS:
                 raise error
             await anyio.sleep(self._pause(operation, error, attempt, seed=operation))
         raise AssertionError("the loop returns or raises")
@@ -366,13 +368,18 @@ class Steps:
         return Withdrawn("withdrawn before it was sent", provider=self.provider, operation=request.operation)
 
     async def _find(self, request: StepRequest, error: ProviderError) -> Any:
-        """Look up what a request did whose outcome is unknown; ``None`` when the provider shows nothing."""
-        if request.operation not in self.capabilities.finds or "find" not in self.implemented:
+        """Look up what a request did whose outcome is unknown; ``None`` when nothing shows."""
+        finds = request.operation in self.capabilities.finds and "find" in self.implemented
+        if not finds and request.reported is None:
             return None
         hint = _hint(request)
         answered = isinstance(error, Conflict) or (isinstance(error, OutcomeUnknown) and error.answered)
         for pause in LOOKUPS[:1] if answered else LOOKUPS:
             await anyio.sleep(pause)
+            if request.reported is not None and (made := await request.reported()) is not None:
+                return _adopted(request, made, self.capabilities)
+            if not finds:
+                continue
             try:
                 found = await self.read("find", meeting=request.meeting, op_key=request.op_key, hint=hint)
             except ProviderError as failure:
@@ -518,7 +525,8 @@ def _adopted(request: StepRequest, found: Any, capabilities: Capabilities) -> An
             return Dialled(
                 call=found,
                 membership=Membership.FUSED if fused else Membership.EXPLICIT,
-                conference=evolve(into, id=into.id or found.conference_id),
+                # A room that is known by its name may have another id by now.
+                conference=evolve(into, id=(found.conference_id if fused else None) or into.id),
             )
         case (_, Bridge()):
             return Dialled(call=found, membership=Membership.ON_ANSWER)

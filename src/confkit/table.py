@@ -9,6 +9,9 @@ from confkit.messages import Failure, LegReport, MeetingBrief, Stage
 from confkit.models import Bridge, Call, Conference, Party
 from confkit.policy import Mode
 
+#: How often a conference is created anew, because those who were in first have all left before the others came.
+REOPENINGS = 3
+
 
 @define(kw_only=True)
 class Seat:
@@ -19,6 +22,9 @@ class Seat:
         let_on: it has been let on to dial or to join, and has not joined yet.
         left_behind: what the leg could not undo, one sentence.
         watches: it is over, and still looks out for a call that may have been made.
+        told: its call is said to have ended, and nobody has asked.
+        conference_id: under which id it has joined the conference.
+        out: its conference has ended before the meeting was there, and it has not reported that it is over.
     """
 
     id: str
@@ -30,6 +36,9 @@ class Seat:
     joined_once: bool = False
     left_behind: str | None = None
     watches: bool = False
+    told: bool = False
+    conference_id: str | None = None
+    out: bool = False
 
 
 @define(kw_only=True)
@@ -38,8 +47,12 @@ class Table:
 
     Args:
         conference_ended: the platform has ended the conference, as some do when the last member leaves.
+        over: the ids of the conferences of this meeting that have ended.
+        emptied: the conference has ended with its last member before the meeting was there; another is to be created.
+        reopened: how often one was.
         old_bridge: a bridge that has become a conference and is still to be ended.
-        orphans: rooms that may have been created besides, one sentence each.
+        orphans: rooms that may have been created besides, one sentence each, by the key of the lost request.
+        unexplained: why two who have answered could not be connected, as long as one of them may have hung up.
     """
 
     brief: MeetingBrief
@@ -48,13 +61,17 @@ class Table:
     established: bool = False
     failure: Failure | None = None
     conference_ended: bool = False
+    over: set[str] = field(factory=set)
+    emptied: bool = False
+    reopened: int = 0
     old_bridge: Bridge | None = None
-    orphans: list[str] = field(factory=list)
+    orphans: dict[str, str] = field(factory=dict)
+    unexplained: Failure | None = None
 
     @property
     def present(self) -> list[Seat]:
         """The legs that are not over."""
-        return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED]
+        return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED and not seat.out]
 
     @property
     def taken(self) -> list[Seat]:
@@ -65,6 +82,11 @@ class Table:
     def unfinished(self) -> list[Seat]:
         """The legs that have something to do when the meeting is undone."""
         return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED or seat.watches]
+
+    @property
+    def told(self) -> list[Seat]:
+        """The legs whose call is said to have ended, and may not have."""
+        return [seat for seat in self.seats.values() if seat.told and seat.call is not None]
 
     @property
     def bridging(self) -> bool:
@@ -91,6 +113,8 @@ class Table:
             seat.stage = report.stage
         if report.stage is Stage.ENDED:
             seat.left_behind, seat.watches = report.left_behind, report.watches
+            seat.told = report.told
+            self.unexplained = None
         if report.stage is Stage.JOINED:
             seat.joined_once = True
             if isinstance(self.room, Conference) and report.conference_id is None:
@@ -99,15 +123,54 @@ class Table:
             else:
                 seat.let_on = False
         if report.conference_id is not None:
+            seat.conference_id = report.conference_id
             self.adopt(report.conference_id)
+
+    @property
+    def comes_again(self) -> bool:
+        """Whether the room is a name, under which it comes again with another id after it has ended."""
+        return self.brief.materialise is not Materialise.EXPLICIT or self.brief.joining is Joining.FUSED
 
     def adopt(self, conference_id: str) -> None:
         """The platform has told the id of the conference."""
-        if isinstance(self.room, Conference) and self.room.id is None:
-            self.room = evolve(self.room, id=conference_id)
+        room = self.room
+        if not isinstance(room, Conference) or conference_id in self.over:
+            return
+        if room.id is None or (self.comes_again and room.id != conference_id):
+            self.room = evolve(room, id=conference_id)
+
+    def note_end(self, conference_id: str) -> list[Seat]:
+        """A conference has ended; gives those who are out by it.
+
+        One that its last member has left before the meeting was there is a name again, or is to be created again: who
+        left first cuts nobody off who is still to come.
+        """
+        room = self.room
+        if not isinstance(room, Conference) or not (self.comes_again or room.id == conference_id):
+            return []
+        self.over.add(conference_id)
+        out = [seat for seat in self.present if seat.stage is Stage.JOINED and seat.conference_id in self.over]
+        if room.id == conference_id:
+            again = not self.established and (self.comes_again or self.reopened < REOPENINGS)
+            if not again or len(self.present) - len(out) < self.brief.plan.quorum:
+                self.conference_ended = True
+                return self.present
+            inside = [seat.conference_id for seat in self.present if seat.stage is Stage.JOINED and seat not in out]
+            if self.comes_again:
+                self.room = evolve(room, id=next(iter(inside), None))
+            else:
+                self.emptied = True
+            for seat in self.present:
+                if seat.stage is Stage.ANSWERED:
+                    seat.let_on = False  # whoever was on the way in is let on again
+        for seat in out:
+            seat.out = True
+        return out
 
     def pair(self) -> list[Seat]:
         """Two who have both answered and are to be connected; else nobody."""
+        if self.unexplained is not None:
+            return []
         present = self.present
         ready = self.bridging and [seat.stage for seat in present] == [Stage.ANSWERED, Stage.ANSWERED]
         return present if ready else []
@@ -121,7 +184,7 @@ class Table:
         return waiting
 
     def _may(self, seat: Seat) -> bool:
-        if not isinstance(self.room, Conference):
+        if not isinstance(self.room, Conference) or self.emptied:
             return False
         if seat.stage is Stage.ANSWERED:
             # Nobody joins alone while others may still come: a platform that ends a conference with its last
@@ -129,5 +192,4 @@ class Table:
             company = sum(other.stage in (Stage.ANSWERED, Stage.JOINED) for other in self.present)
             pending = any(other.stage in (Stage.WAITING, Stage.DIALLED) for other in self.present)
             return company >= 2 or not pending
-        lazy = self.brief.materialise is not Materialise.EXPLICIT and self.brief.joining is Joining.FUSED
-        return seat.stage is Stage.WAITING and seat.asks and lazy
+        return seat.stage is Stage.WAITING and seat.asks

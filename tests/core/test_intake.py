@@ -28,14 +28,14 @@ from confkit import (
     Snapshot,
 )
 from confkit.clock import Clock
-from confkit.intake import PARKING_TIME, Intake, events_in
+from confkit.intake import PARKING_TIME, Arrival, Intake, events_in
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
 
 def intake() -> tuple[Intake, list[tuple[str, str]]]:
     delivered: list[tuple[str, str]] = []
-    return Intake(Clock(), lambda flow, event: delivered.append((flow, event.id))), delivered
+    return Intake(Clock(), lambda flow, arrival: delivered.append((flow, arrival.event.id))), delivered
 
 
 def event(kind: type[Event], id_: str, **fields: Any) -> Event:
@@ -115,10 +115,10 @@ async def test_an_event_whose_delivery_failed_counts_when_it_comes_again() -> No
     failures = [ValueError("the first time")]
     delivered: list[str] = []
 
-    def deliver(_flow: str, event: Event) -> None:
+    def deliver(_flow: str, arrival: Arrival) -> None:
         if failures:
             raise failures.pop()
-        delivered.append(event.id)
+        delivered.append(arrival.event.id)
 
     door = Intake(Clock(), deliver)
     door.bind("call", "c-1", "m/leg-1")

@@ -83,6 +83,7 @@ SAID: list[Any] = [
     messages.End(),
     messages.Established(conference=ROOM),
     messages.Established(bridge=BRIDGE),
+    messages.Adopted(conference=ROOM),
     messages.Reply(command="command-1", failure=FAILURE, leg="m/leg-4"),
 ]
 TAKEN_AND_RETURNED: list[Any] = [

@@ -444,7 +444,7 @@ class FakeProvider(ProviderSpec):
         return models.Dialled(
             call=call,
             membership=models.Membership.FUSED,
-            conference=translate.conference(room) if room and into.id is None else None,
+            conference=translate.conference(room) if room and room.id != into.id else None,
         )
 
     def _add(
