@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -43,6 +44,8 @@ SAFETY_POLL = 10.0
 STEADY_TURNS = 3
 #: How many meetings are looked at for safety at a time: thousands at once would keep everybody from what is urgent.
 HEALERS = 8
+#: How many recordings are remembered, so that each is told once.
+RECORDINGS = 10_000
 #: How much of a meeting may wait to be known as its own, as when a conference's id comes after what happens in it.
 HELD = 200
 #: How many calls may wait for the application to take them.
@@ -120,6 +123,8 @@ class Engine:
         self._lookouts: dict[str, anyio.CancelScope] = {}
         #: What the meeting has been told, and an observer, which failed, has not: by the meeting and the event's id.
         self._unobserved: dict[tuple[str, str], Event] = {}
+        #: Which recordings have been told of, whether or not their meeting is over.
+        self._recorded: OrderedDict[tuple[str, str], None] = OrderedDict()
         #: By meeting, what names a conference that is not known to be its own (yet), with the flow that it reached.
         self._held: dict[str, list[tuple[str, Arrival]]] = {}
         self._hook = manager.hook
@@ -349,8 +354,19 @@ class Engine:
         else:
             # What was recorded may be ready when the meeting is over: its observers are told, who else is there.
             news = event if isinstance(event, RecordingReady | RecordingFailed) else None
+        if isinstance(event, RecordingReady | RecordingFailed) and key not in self._unobserved:
+            news = news if self._is_first(event) else None
         if news is not None:
             self._show(meeting_id, news, key)
+
+    def _is_first(self, event: RecordingReady | RecordingFailed) -> bool:
+        """Whether nothing was told of this recording, in its meeting or after it."""
+        fact = (type(event).__name__, event.recording_id)
+        known = fact in self._recorded
+        self._recorded[fact] = None
+        if len(self._recorded) > RECORDINGS:
+            self._recorded.popitem(last=False)
+        return not known
 
     def _at(self, arrival: Arrival) -> datetime:
         """When it happened, on our clock. What a look shows now, is so since the question was sent at the latest."""

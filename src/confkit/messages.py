@@ -151,7 +151,7 @@ class HangUp:
     """The meeting takes a leg out: nothing of it may stay.
 
     Args:
-        done: the call has been hung up already, with its conference.
+        done: the call is hung up together with its conference.
     """
 
     done: bool = False

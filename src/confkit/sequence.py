@@ -193,7 +193,7 @@ async def _let_on(flow: Flow, table: Table) -> None:
             # One of them may have hung up while the request was on its way; then that is what happened, and no error.
             table.unexplained = Failure.of(error)
             for seat in pair:
-                await _ask_about(flow, seat)
+                await ask_about(flow, seat.call)
             return
         except ProviderError as error:
             table.failure = Failure.of(error)
@@ -212,14 +212,6 @@ async def _open_again(flow: Flow, table: Table) -> None:
         table.emptied = False
         table.reopened += 1
         await _tell_room(flow, table)
-
-
-async def _ask_about(flow: Flow, seat: Seat) -> None:
-    """Look at a leg's call; what that shows reaches the leg as facts do."""
-    try:
-        await flow.step("fetch", seat.call)
-    except ProviderError:
-        return  # then only waiting tells
 
 
 async def _tell_room(flow: Flow, table: Table) -> None:
@@ -368,9 +360,10 @@ async def _pass_on(flow: Flow, table: Table, leg: str, command: Command) -> None
 
 async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
     """Hang up every call, newest first, then end the conference or bridge; say what could not be undone."""
-    ended = await _end_with_all_in_it(flow, table)
+    together = _who_is_hung_up_with_the_conference(table)
     for seat in reversed(table.unfinished):
-        await flow.send(seat.id, HangUp(done=ended and seat.stage is Stage.JOINED))
+        await flow.send(seat.id, HangUp(done=seat in together))
+    ended = await _end_with(flow, table, together)
     while table.unfinished:
         match await flow.receive(UNDO_PATIENCE):
             case None:
@@ -405,16 +398,23 @@ async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
     )
 
 
-async def _end_with_all_in_it(flow: Flow, table: Table) -> bool:
-    """Where ending a conference hangs up everybody in it, one request does for all; tells whether it did."""
-    room = table.room
+def _who_is_hung_up_with_the_conference(table: Table) -> list[Seat]:
+    """Where ending a conference hangs up everybody in it, those for whom that one request does."""
+    known = isinstance(table.room, Conference) and table.room.id is not None
     inside = [seat for seat in table.present if seat.stage is Stage.JOINED]
-    if not (table.brief.end_hangs_up and isinstance(room, Conference) and room.id is not None and len(inside) > 1):
+    return inside if table.brief.end_hangs_up and known and len(inside) > 1 else []
+
+
+async def _end_with(flow: Flow, table: Table, together: list[Seat]) -> bool:
+    """End the conference together with the calls in it; tells whether that was done."""
+    if not together:
         return False
     try:
-        await flow.step("end_conference", room)
+        await flow.step("end_conference", table.room)
     except ProviderError:
-        return False  # then each call is hung up, and the conference is ended after them
+        for seat in together:
+            seat.told = True  # their legs are over, and nobody has hung them up
+        return False
     return True
 
 
@@ -630,6 +630,8 @@ class _Leg:
         except ProviderError as error:
             # It may have hung up, or the conference may have ended, while it waited for its turn; then that is
             # what happened, and no error. What is polled is known later than the refusal.
+            if isinstance(error, Conflict | NotFound) and _id_of(self.into):
+                await ask_about(self.flow, self.into)
             open_ = isinstance(error, Conflict | NotFound | OutcomeUnknown)
             while not self.joined and not self.let_on and await self.next(EXPLANATION if open_ else timedelta(0)):
                 pass
@@ -842,6 +844,14 @@ class _Leg:
 def _callback(callbacks: str | None, flow_id: str) -> str | None:
     """The flow's id travels in the URL, so that a receiver delivers without looking anything up."""
     return None if callbacks is None else callbacks + flow_id
+
+
+async def ask_about(flow: Flow, ref: Conference | Bridge | Call | None) -> None:
+    """Look at a call or a room; what that shows reaches those whom it concerns as facts do."""
+    try:
+        await flow.step("fetch", ref)
+    except ProviderError:
+        return  # then only waiting tells
 
 
 def made_for(address: str, call_id: str, snapshot: Snapshot) -> Call | None:

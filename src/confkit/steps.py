@@ -373,13 +373,13 @@ class Steps:
         if not finds and request.reported is None:
             return None
         hint = _hint(request)
-        answered = isinstance(error, Conflict) or (isinstance(error, OutcomeUnknown) and error.answered)
-        for pause in LOOKUPS[:1] if answered else LOOKUPS:
+        for pause in LOOKUPS:
             await anyio.sleep(pause)
             if request.reported is not None and (made := await request.reported()) is not None:
                 return _adopted(request, made, self.capabilities)
             if not finds:
                 continue
+            answered = isinstance(error, Conflict) or (isinstance(error, OutcomeUnknown) and error.answered)
             try:
                 found = await self.read("find", meeting=request.meeting, op_key=request.op_key, hint=hint)
             except ProviderError as failure:
@@ -390,6 +390,8 @@ class Steps:
                 continue
             if found:
                 return _adopted(request, found[0], self.capabilities)
+            if answered:
+                break  # the platform had finished with the request, and shows that it has not executed it
         return None
 
     def _safe_to_resend(self, request: StepRequest, error: OutcomeUnknown, state: _Attempts) -> bool:

@@ -113,7 +113,7 @@ class Table:
             seat.stage = report.stage
         if report.stage is Stage.ENDED:
             seat.left_behind, seat.watches = report.left_behind, report.watches
-            seat.told = report.told
+            seat.told = seat.told or report.told
             self.unexplained = None
         if report.stage is Stage.JOINED:
             seat.joined_once = True
