@@ -26,6 +26,7 @@ LAYERS = [
     {"meeting", "webhooks"},
     {"engine"},
     {"operations", "sequence"},
+    {"leg"},
     {"controls"},
     {"intake", "roster", "table"},
     {"flows", "steps"},

@@ -20,12 +20,13 @@ from confkit.errors import OutcomeUnknown, ProviderError, Unsupported
 from confkit.events import Event, IncomingCall, MemberJoined, RecordingFailed, RecordingReady, conference_of, key_of
 from confkit.flows import InProcessRuntime, Runtime, RuntimeFactory, op_key
 from confkit.intake import Arrival, Intake, events_in
+from confkit.leg import made_for
 from confkit.log import logger
 from confkit.messages import Adopted, EndReason, Failure, Happened, MeetingBrief, MeetingEnd
 from confkit.models import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Member, Snapshot
 from confkit.pacing import Priority, Withdrawal
 from confkit.policy import Policy
-from confkit.sequence import FLOWS, made_for
+from confkit.sequence import FLOWS
 from confkit.steps import StepRequest, Steps
 
 if TYPE_CHECKING:

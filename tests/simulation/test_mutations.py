@@ -20,7 +20,7 @@ MUTATIONS = {
         "nobody is dialled twice",
     ),
     "skip a hang-up": (
-        "confkit.sequence",
+        "confkit.leg",
         'await self.flow.step("hang_up", self.call)',
         "pass",
         "nothing is left behind",
@@ -32,7 +32,7 @@ MUTATIONS = {
         "nothing is left behind",
     ),
     "forget a call whose request was lost": (
-        "confkit.sequence",
+        "confkit.leg",
         'self.lost = f"the call to {brief.party.label} may have been made: {error}"',
         'self.lost = ""',
         "nothing is left behind",
@@ -65,7 +65,43 @@ MUTATIONS = {
         "confkit.intake",
         "self._seen[event.id] = None",
         "self._seen[str(len(self._seen))] = None",
-        "events are told once",
+        "facts are told once",
+    ),
+    "tell again what a look shows again": (
+        "confkit.meeting",
+        "if settings == told:",
+        "if False:",
+        "facts are told once",
+    ),
+    "end whatever conference shows itself": (
+        "confkit.sequence",
+        "snapshot.conference.key in table.orphans",
+        "table.orphans",
+        "others are left alone",
+    ),
+    "take any conference for the one that a call was dialled into": (
+        "confkit.leg",
+        "snapshot.conference.key == self.into.key",
+        "True",
+        "others are left alone",
+    ),
+    "believe that a call has ended because somebody says so": (
+        "confkit.leg",
+        "told=over.told,",
+        "",
+        "nothing is left behind",
+    ),
+    "take the end of any conference for the end of the meeting": (
+        "confkit.table",
+        "not (self.comes_again or room.id == conference_id)",
+        "False",
+        "it comes about",
+    ),
+    "let a room that is a name stay ended": (
+        "confkit.table",
+        "again = not self.established and",
+        "again = False and",
+        "it comes about",
     ),
     "add without counting": (
         "confkit.policy",

@@ -374,6 +374,15 @@ async def test_a_late_answer_event_of_the_conference_url_goes_to_its_leg() -> No
             observer.append(event)
 
     async with meeting(Watch()) as (stage, met):
-        answered = {"eventType": "answer", "callId": met.participant("leg-2").call_id, "time": "2020-01-01T10:00:06Z"}
+        stage.exchange.party("+19195550199").never_answers()
+        ringing = await met.add("+19195550199")
+        while met.participant(ringing.id).call_id is None:
+            await met.changed()
+        answered = {
+            "eventType": "answer",
+            "callId": met.participant(ringing.id).call_id,
+            "time": "2020-01-01T10:00:06Z",
+        }
         assert (await stage.post(stage.url_of(met), answered)).status == 200
         assert isinstance(observer[-1], CallAnswered)
+        assert met.participant(ringing.id).answered_at is not None

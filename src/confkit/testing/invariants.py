@@ -208,6 +208,11 @@ def _told_once(story: Story) -> Iterator[Violation]:
             for news, times in Counter(news for news in told if news[0] in _ONCE).items():
                 if times > 1:
                     yield Violation("facts are told once", f"{listener} heard {times} times of {' '.join(news)}")
+            pressed = Counter(fact.call_id for fact in story.provider.exchange.history if fact.digit is not None)
+            heard = Counter(subject for kind, subject, _ in told if kind == "DigitsReceived")
+            for call, times in heard.items():
+                if times > pressed[call]:
+                    yield Violation("facts are told once", f"{listener} heard {times} keys of {call}")
             settings: dict[str, str] = {}
             for kind, subject, value in told:
                 if kind in ("MemberJoined", "MemberUpdated"):

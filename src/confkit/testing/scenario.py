@@ -32,13 +32,18 @@ _SIZES = (1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6, 8, 12, 16, 20)
 
 @frozen(kw_only=True)
 class Person:
-    """A party and what it does when it is rung. Times in seconds."""
+    """A party and what it does when it is rung. Times in seconds.
+
+    Args:
+        presses: keys, as soon as it has answered.
+    """
 
     name: str
     address: str
     reaction: str = "answers"
     after: float = 0.0
     hangs_up_after: float | None = None
+    presses: str = ""
 
 
 @frozen(kw_only=True)
@@ -243,14 +248,23 @@ def _meaner(seed: int, scenario: Scenario) -> Scenario:
         evolve(mishap, kind="error-after") if mishap.kind == "error-500" and chance.random() < 0.5 else mishap
         for mishap in scenario.mishaps
     )
+    gatherings = tuple(
+        evolve(gathering, people=tuple(_pressing(chance, person) for person in gathering.people))
+        for gathering in scenario.gatherings
+    )
     return evolve(
         scenario,
+        gatherings=gatherings,
         post=post,
         mishaps=mishaps,
         lists_ended=chance.random() < 0.75,
         whole_seconds=chance.random() < 0.3,
         skew=chance.choice((5.0, -5.0, 3600.0, -3600.0)) if chance.random() < 0.3 else scenario.skew,
     )
+
+
+def _pressing(chance: random.Random, person: Person) -> Person:
+    return evolve(person, presses=chance.choice(("5", "55"))) if chance.random() < 0.1 else person
 
 
 class _Crowd:

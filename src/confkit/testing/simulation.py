@@ -330,6 +330,8 @@ def _set_up(provider: Any, scenario: Scenario) -> None:
                 script.never_answers()
             else:
                 getattr(script, person.reaction)(person.after)
+            if person.presses:
+                script.presses(person.presses)
             if person.hangs_up_after is not None:
                 script.hangs_up(person.hangs_up_after)
     for mishap in scenario.mishaps:
