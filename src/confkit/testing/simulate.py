@@ -146,8 +146,19 @@ def _account(scenario: Scenario) -> Iterator[str]:
 def _counts(story: Story | None) -> Counter[str]:
     if story is None:
         return Counter(runs=1)
-    attendances = story.attendances
-    return Counter(
+    attendances, scenario = story.attendances, story.scenario
+    mean = Counter(
+        {
+            "with clocks that differ": bool(scenario.skew),
+            "with whole seconds": scenario.whole_seconds,
+            "with lists of the living": not scenario.lists_ended,
+            "with news of what is not ours": bool(story.forged),
+            "with false ends": bool(story.false),
+            "with an error after the fact": any(mishap.kind == "error-after" for mishap in scenario.mishaps),
+            f"where the first left before the second was in ({scenario.shape})": _left_alone(story),
+        }
+    )
+    return mean + Counter(
         runs=1,
         meetings=len(story.meetings),
         established=sum(each.established for each in attendances),
@@ -159,6 +170,19 @@ def _counts(story: Story | None) -> Counter[str]:
         quiet=sum(each.quiet for each in attendances),
         up=bool(story.up),
     )
+
+
+def _left_alone(story: Story) -> bool:
+    """Whether somebody joined a conference and left it before anybody else was in."""
+    inside: dict[str, int] = {}
+    alone: set[str] = set()
+    for fact in story.provider.exchange.history:
+        conference = fact.conference_id or ""
+        if fact.kind.value == "member_joined":
+            inside[conference] = inside.get(conference, 0) + 1
+        elif fact.kind.value == "member_left" and inside.get(conference) == 1 and conference not in story.foreign:
+            alone.add(conference)
+    return bool(alone)
 
 
 def search(seeds: Sequence[int], jobs: int, judge: Callable[[int], Verdict] = judge) -> Generator[Verdict, None, None]:
@@ -200,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     took = time.perf_counter() - began
     print(
         f"{totals['runs']} runs in {took:.1f} s ({totals['runs'] / took:.0f} a second): {len(bad)} with violations",
-        "; ".join(f"{value} {name}" for name, value in totals.items() if name != "runs"),
+        "; ".join(f"{value} {name}" for name, value in sorted(totals.items()) if name != "runs"),
         sep="\n",
     )
     for verdict in bad[:1] if not (options.no_shrink or options.crash_every) else []:

@@ -114,6 +114,8 @@ class Story:
         provider: the fake, with the exchange's truth and every request.
         up: what was still up at the exchange when the client had closed, and after the aftermath.
         foreign: a conference of somebody else on the same account, its call and its member, by id.
+        forged: how many events were told about that, or about nothing that is there, at our addresses.
+        false: how many calls that were up were told to have ended.
         tasks: how many tasks were left over.
         ended: whether it did end.
         crashes: whether the flows ran on something that crashes, so that steps were cut off.
@@ -124,6 +126,8 @@ class Story:
     attendances: list[Attendance]
     up: tuple[str, ...] = ()
     foreign: tuple[str, str, str] = ("", "", "")
+    forged: int = 0
+    false: int = 0
     closed_at: float = 0.0
     tasks: int = 0
     ended: bool = False
@@ -150,7 +154,7 @@ class Courier:
         self._post = post
         self._chance = random.Random(f"post {seed}")
         self._story = story
-        self._forged = 0
+        self._told = 0
 
     @hookimpl(wrapper=True)
     def events(self) -> Generator[None, AsyncIterator[Event], AsyncIterator[Event]]:
@@ -194,9 +198,9 @@ class Courier:
         return tuple(op_key(address, operation, ordinal) for ordinal in (1, 2, 3))
 
     def _forgeries(self, event: Event) -> Iterator[Event]:
-        self._forged += 1
+        self._told += 1
         chance = self._chance
-        common: dict[str, Any] = {"provider": event.provider, "id": f"forged-{self._forged}"}
+        common: dict[str, Any] = {"provider": event.provider, "id": f"forged-{self._told}"}
         addresses = self._addresses()
         if addresses and chance.random() < self._post.foreign:
             address = chance.choice(addresses)
@@ -206,6 +210,7 @@ class Courier:
             about: dict[str, Any] = {"call_id": chance.choice((call, *filter(None, mine))), "member_id": member}
             at_leg: dict[str, Any] = {**common, "flow": address if "/" in address else None}
             at_root: dict[str, Any] = {**common, "flow": root}
+            self._story.forged += 1
             yield chance.choice(
                 (
                     ConferenceStarted(conference_id=conference, key=self._keys(root)[0], **at_root),
@@ -222,7 +227,8 @@ class Courier:
         ours = [call for call in up if call.id != self._story.foreign[1]]
         if ours and chance.random() < self._post.false:
             cause = chance.choice((EndCause.HANGUP, EndCause.BUSY))
-            common["id"] = f"false-{self._forged}"
+            common["id"] = f"false-{self._told}"
+            self._story.false += 1
             yield CallEnded(call_id=chance.choice(ours).id, cause=cause, **common)
 
 
