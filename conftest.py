@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 import structlog
-import trio.testing
+
+from confkit.testing.pytest_plugin import run_on_mock_clock
 
 # Simulations start from these seeds; every process of one run must know the same, because the seeds name the tests.
 os.environ.setdefault("CONFKIT_FRESH_SEEDS", str(secrets.randbelow(10**9)))
@@ -27,13 +28,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     Each such test gets a clock of its own, which starts at 0 and jumps to the next deadline when every task
     waits.
     """
-    if "anyio_backend" in metafunc.fixturenames and metafunc.definition.get_closest_marker("virtual_time"):
-        clock = trio.testing.MockClock(autojump_threshold=0)
-        virtual = pytest.param(("trio", {"clock": clock}), id="virtual")
-        # indirect, so that a fixture of the module that holds the other event loop open is finished first
-        metafunc.definition.add_marker(
-            pytest.mark.parametrize("anyio_backend", [virtual], indirect=True, scope="module")
-        )
+    if metafunc.definition.get_closest_marker("virtual_time"):
+        run_on_mock_clock(metafunc, "virtual_time")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked ``ci``, unless ``CI`` is set: a skip is to say that the machine lacks something."""
+    if os.environ.get("CI"):
+        return
+    late = [item for item in items if item.get_closest_marker("ci")]
+    items[:] = [item for item in items if item not in late]
+    config.hook.pytest_deselected(items=late)
 
 
 @pytest.fixture(autouse=True)

@@ -21,10 +21,12 @@ from confkit.events import (
     Event,
     MemberJoined,
     MemberLeft,
+    RecordingReady,
     Unknown,
     WebhookRequest,
 )
 from confkit.models import CallState
+from confkit.settings import Settings
 from confkit.testing.conformance import Harness, Reaction, Trouble
 
 _FAULTS = {
@@ -42,9 +44,10 @@ _PAYLOADS: Mapping[type[Event], Mapping[str, str]] = {
     MemberLeft: {"eventType": "conference-member", "state": "completed"},
     ConferenceStarted: {"eventType": "conference", "status": "created"},
     ConferenceEnded: {"eventType": "conference", "status": "completed"},
+    RecordingReady: {"eventType": "recording", "state": "complete", "status": "complete"},
     Unknown: {"eventType": "carrier-pigeon"},
 }
-_NAMES = {"call_id": "callId", "conference_id": "conferenceId", "member_id": "memberId"}
+_NAMES = {"call_id": "callId", "conference_id": "conferenceId", "member_id": "memberId", "recording_id": "recordingId"}
 
 
 class BandwidthHarness(Harness):
@@ -54,6 +57,7 @@ class BandwidthHarness(Harness):
 
     name = "bandwidth"
     module = confkit_bandwidth
+    reports = frozenset(_PAYLOADS) - {Unknown}
 
     def __init__(self, simulator: Running) -> None:
         self.simulator = simulator
@@ -66,6 +70,11 @@ class BandwidthHarness(Harness):
             "base_url": simulator.base_url,
             "limits": "off",
         }
+
+    @classmethod
+    def declared(cls) -> object:
+        keywords = {"user_id": "u-1", "token": "t-1", "secret": "s-1", "limits": "off"}
+        return confkit_bandwidth.confkit_create_provider(Settings(provider=cls.name, keywords=keywords, environ={}))
 
     def address(self, number: int) -> str:
         return f"+1919{5000000 + self._offset + number}"
@@ -97,7 +106,7 @@ class BandwidthHarness(Harness):
         requests = self.simulator.account.requests
         return self.simulator.run(lambda _: sum(request.method != "GET" for request in requests))
 
-    def provoke(self, trouble: Trouble, operation: str) -> bool:
+    def provoke(self, trouble: Trouble, operation: str) -> None:
         if trouble is Trouble.UNREACHABLE:
             self.settings["base_url"] = "http://127.0.0.1:9"
         elif trouble is Trouble.BAD_CREDENTIALS:
@@ -105,16 +114,13 @@ class BandwidthHarness(Harness):
         else:
             fault = Fault(operation=operation, kind=_FAULTS[trouble], times=1)
             self.simulator.run(lambda _: self.simulator.account.faults.add(fault))
-        return True
 
     def call_in(self, caller: str) -> str | None:
         body = {"from": caller, "to": self.caller_id}
         call_id: str = httpx.post(f"{self.simulator.base_url}/_simulator/incoming", json=body).json()["id"]
         return call_id
 
-    def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest | None:
-        if event not in _PAYLOADS:
-            return None
+    def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest:
         payload = {**_PAYLOADS[event], **{_NAMES[name]: value for name, value in ids.items()}}
         payload["time"] = "2026-11-23T12:00:00.000Z"
         return WebhookRequest(

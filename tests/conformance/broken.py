@@ -22,7 +22,7 @@ from confkit.errors import (
     Unavailable,
     WebhookRejected,
 )
-from confkit.events import Event, Unknown, WebhookRequest
+from confkit.events import Event, RecordingReady, Unknown, WebhookRequest
 from confkit.hookspecs import hookimpl
 from confkit.models import (
     Bridge,
@@ -64,12 +64,17 @@ class Broken:
     settings: dict[str, Any]
     whole: bool
 
-    def harness(self) -> Harness:
-        """A platform of its own with this provider."""
-        webhooks = issubclass(self.kind, WebhookFake)
-        harness = (WebhookHarness if webhooks else FakeHarness)(self.kind, **self.settings)
-        harness.secrets = (*harness.secrets, TOKEN)
-        return harness
+    @property
+    def harness(self) -> type[Harness]:
+        """A platform with this provider."""
+        base: type[FakeHarness] = WebhookHarness if issubclass(self.kind, WebhookFake) else FakeHarness
+
+        class BrokenHarness(base):  # type: ignore[misc, valid-type]
+            kind = self.kind
+            given = self.settings
+            secrets = (*base.secrets, TOKEN)
+
+        return BrokenHarness
 
 
 BROKEN: dict[str, Broken] = {}
@@ -206,6 +211,36 @@ class ForgetsTheId(FakeProvider):
         return evolve(dialled, conference=None)
 
 
+@caught_by("test_whose_a_conference_is", whole=True)
+class RepeatsTheKeyThatItWasAskedWith(FakeProvider):
+    @hookimpl
+    async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
+        snapshot = await super().fetch(ref=ref)
+        if not isinstance(ref, Conference) or snapshot.conference is None:
+            return snapshot
+        return evolve(snapshot, conference=evolve(snapshot.conference, key=ref.key))
+
+
+@caught_by("test_the_stream_tells_of_a_recording")
+class SaysTwiceWhatWasRecorded(FakeProvider):
+    @hookimpl
+    def events(self) -> AsyncIterator[Event]:
+        return self._named(super().events())
+
+    async def _named(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+        async for event in events:
+            twice = isinstance(event, RecordingReady) and event.call_id is not None
+            yield evolve(event, conference_id="conference-1") if twice else event
+
+
+@caught_by("test_a_webhook_of_a_recording")
+class SaysNotWhatWasRecorded(WebhookFake):
+    def parse(self, payload: dict[str, Any]) -> Event:
+        event = super().parse(payload)
+        nothing: Any = {"conference_id": None, "bridge_id": None, "call_id": None}
+        return evolve(event, **nothing) if isinstance(event, RecordingReady) else event
+
+
 @caught_by("test_list_calls")
 class ListsOnlyWhatIsUp(FakeProvider):
     @hookimpl
@@ -322,10 +357,48 @@ class ChangesItsMind(FakeProvider):
         return evolve(super().capabilities(), poll_interval=timedelta(seconds=1 if self._asked else 2))
 
 
+@caught_by("test_declared_and_implemented", "test_admit_a_caller")
+class DeclaresWhatItLacks(FakeProvider):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        setattr(self, "answer_call", None)  # noqa: B010 - a hook that is no method is not there
+
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        can = super().capabilities()
+        return evolve(can, finds=can.finds - {"answer_call"})
+
+
+@caught_by("test_capabilities_make_sense", shape="on_join", bridge="none")
+class ClaimsToFindWhatItNeverMakes(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        can = super().capabilities()
+        return evolve(can, finds=can.finds | {"create_bridge"})
+
+
+@caught_by("test_a_caller_that_cannot_be_admitted")
+class HidesThatItAdmits(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), admits=frozenset({"bridge"}))
+
+
+@caught_by("test_moving_calls_from_a_bridge")
+class HangsUpWhoIsLeftOnABridge(FakeProvider):
+    @hookimpl
+    async def add_member(self, conference: Conference, call: Call, options: MemberOptions, op: Op) -> Member:
+        pairs = [list(each.call_ids) for each in self.exchange.bridges.values() if call.id in each.call_ids]
+        member = await super().add_member(conference=conference, call=call, options=options, op=op)
+        for left in (each for pair in pairs for each in pair if each != call.id):
+            self.exchange.hang_up(left)
+        return member
+
+
 # Look-ups
 
 
-@caught_by("test_find", "test_a_lost_dial", whole=True)
+@caught_by("test_find", "test_find_what_is_over", "test_a_lost_dial", whole=True)
 class FindsNothing(FakeProvider):
     @hookimpl
     async def find(self) -> tuple[Call | Member | Conference | Bridge, ...]:  # type: ignore[override]
@@ -338,6 +411,22 @@ class FindsAnybody(FakeProvider):
     async def find(self, op_key: str, hint: FindHint) -> tuple[Call | Member | Conference | Bridge, ...]:
         found = await super().find(op_key=op_key, hint=hint)
         return found or (await super().list_calls(into=hint.into) if hint.into is not None else ())
+
+
+@caught_by("test_find_what_is_over", whole=True)
+class FindsOnlyWhatIsUp(FakeProvider):
+    @hookimpl
+    async def find(self, op_key: str, hint: FindHint) -> tuple[Call | Member | Conference | Bridge, ...]:
+        found = await super().find(op_key=op_key, hint=hint)
+        return tuple(each for each in found if each.state.value not in ("ended", "left"))
+
+
+@caught_by("test_find_what_is_not_declared")
+class HidesThatItFinds(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        can = super().capabilities()
+        return evolve(can, finds=can.finds - {"transfer", "create_conference"})
 
 
 # Errors

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio.testing
 
-from confkit.testing.conformance import Conformance, Harness
+from confkit.testing.conformance import Conformance
 from tests.conformance.broken import BROKEN, Broken
 
 
@@ -19,9 +19,7 @@ class OnAVirtualClock(Conformance):
 
 def suite_on(broken: Broken) -> type[Conformance]:
     class Suite(OnAVirtualClock):
-        @pytest.fixture
-        def harness(self) -> Harness:
-            return broken.harness()
+        harness_class = broken.harness
 
     if not broken.whole:
         for name in dir(Conformance):

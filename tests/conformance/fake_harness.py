@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import confkit_fake
 from confkit_fake import FakeProvider
@@ -25,17 +26,20 @@ _FAULTS = {
 class FakeHarness(Harness):
     """Any provider that is a :class:`FakeProvider` of some kind.
 
-    Args:
+    Attributes:
         kind: the class, for those that are broken on purpose.
-        settings: the provider's.
+        given: the provider's settings.
     """
 
     name = "fake"
     module = confkit_fake
+    lacks = frozenset({Trouble.GARBLED})
+    kind: ClassVar[type[FakeProvider]] = FakeProvider
+    given: ClassVar[Mapping[str, Any]] = {}
 
-    def __init__(self, kind: type[FakeProvider] = FakeProvider, **settings: Any) -> None:
-        self.fake = kind(**settings)
-        self.settings = settings
+    def __init__(self) -> None:
+        self.settings = self.given
+        self.fake = self.kind(**self.given)
 
     def provider(self) -> FakeProvider:
         return self.fake
@@ -59,11 +63,8 @@ class FakeHarness(Harness):
     def mutations(self) -> int:
         return sum(request.operation not in _READS for request in self.fake.requests)
 
-    def provoke(self, trouble: Trouble, operation: str) -> bool:
-        if trouble not in _FAULTS:
-            return False
+    def provoke(self, trouble: Trouble, operation: str) -> None:
         self.fake.fail(operation, _FAULTS[trouble])
-        return True
 
     def call_in(self, caller: str) -> str | None:
         return self.fake.exchange.incoming(caller, self.caller_id).id

@@ -18,6 +18,8 @@ def simulator() -> Iterator[Running]:
 
 
 class TestBandwidth(Conformance):
+    harness_class = BandwidthHarness
+
     @pytest.fixture
     def harness(self, simulator: Running) -> Iterator[BandwidthHarness]:
         harness = BandwidthHarness(simulator)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from confkit_fake import FakeProvider
 
+from confkit.errors import OutcomeUnknown
+from confkit.hookspecs import hookimpl
+from confkit.models import FindHint
 from confkit.testing.conformance import Conformance
+from confkit.testing.conformance.idempotency import IdempotencyRules
 from tests.conformance.fake_harness import FakeHarness
 from tests.conformance.webhook_fake import WebhookHarness
 
@@ -22,21 +27,44 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
+def suite_on(settings: dict[str, Any]) -> type[Conformance]:
+    class Shaped(FakeHarness):
+        given = settings
+
+    @pytest.mark.virtual_time
+    class Suite(Conformance):
+        harness_class = Shaped
+
+    return Suite
+
+
+globals().update({f"TestFake_{name}": suite_on(settings) for name, settings in SHAPES.items()})
+
+
+class Forgetful(FakeProvider):
+    """It lists what is up, and knows that this proves nothing."""
+
+    @hookimpl
+    async def find(self, op_key: str, hint: FindHint) -> tuple[Any, ...]:
+        found = await super().find(op_key=op_key, hint=hint)
+        if up := tuple(each for each in found if each.state.value not in ("ended", "left")):
+            return up
+        raise OutcomeUnknown("nothing is up, which proves nothing", provider=self.name, operation="find")
+
+
+class ForgetfulHarness(FakeHarness):
+    kind = Forgetful
+
+
 @pytest.mark.virtual_time
-class TestFake(Conformance):
-    @pytest.fixture(params=SHAPES)
-    def harness(self, request: pytest.FixtureRequest) -> FakeHarness:
-        return FakeHarness(**SHAPES[request.param])
+class TestFakeThatForgets(IdempotencyRules):
+    harness_class = ForgetfulHarness
 
 
 class TestFakeOnBothLoops(Conformance):
-    @pytest.fixture
-    def harness(self) -> FakeHarness:
-        return FakeHarness()
+    harness_class = FakeHarness
 
 
 @pytest.mark.virtual_time
 class TestFakeWithWebhooks(Conformance):
-    @pytest.fixture
-    def harness(self) -> WebhookHarness:
-        return WebhookHarness()
+    harness_class = WebhookHarness

@@ -76,6 +76,36 @@ def test_a_failure_shows_the_sequence(output: str) -> None:
     assert "+19195550101" not in section.partition("short test summary")[0]
 
 
+OVERRIDDEN = """
+import pytest
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.mark.confkit_virtual_time
+async def test_an_hour():
+    pass
+"""
+
+
+@pytest.mark.parametrize("marker", ["confkit_virtual_time", "virtual_time"])
+def test_virtual_time_that_an_override_would_undo_is_an_error(
+    tmp_path: Path, pytestconfig: pytest.Config, marker: str
+) -> None:
+    if marker == "virtual_time":  # which is for the project's own tests
+        (tmp_path / "conftest.py").write_text((pytestconfig.rootpath / "conftest.py").read_text())
+    (tmp_path / "test_overridden.py").write_text(OVERRIDDEN.replace("confkit_virtual_time", marker))
+    (tmp_path / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n")
+    said = _pytest(tmp_path)
+    place = f"test_overridden.py::test_an_hour: {marker} has no effect, because the fixture anyio_backend is overridden"
+    assert f"{place} in test_overridden.py" in said, said
+    assert "1 error" in said
+    assert "passed" not in said
+
+
 def test_the_plugin_imports_nothing_before_it_is_used() -> None:
     script = (
         "import sys, confkit; before = set(sys.modules)\n"

@@ -14,12 +14,26 @@ from confkit_fake import FakeProvider
 
 from confkit.capabilities import EventSource
 from confkit.errors import WebhookRejected
-from confkit.events import CallAnswered, CallEnded, Event, MemberJoined, Received, Unknown, WebhookRequest
+from confkit.events import (
+    CallAnswered,
+    CallEnded,
+    Event,
+    MemberJoined,
+    Received,
+    RecordingReady,
+    Unknown,
+    WebhookRequest,
+)
 from confkit.hookspecs import hookimpl
 from tests.conformance.fake_harness import FakeHarness
 
 KEY = "whsec-signing-key"
-KINDS: Mapping[str, type[Event]] = {"answered": CallAnswered, "ended": CallEnded, "joined": MemberJoined}
+KINDS: Mapping[str, type[Event]] = {
+    "answered": CallAnswered,
+    "ended": CallEnded,
+    "joined": MemberJoined,
+    "recorded": RecordingReady,
+}
 
 
 def signature(body: bytes, key: str = KEY) -> str:
@@ -62,16 +76,13 @@ class WebhookFake(FakeProvider):
 class WebhookHarness(FakeHarness):
     """It signs what it reports."""
 
+    kind = WebhookFake
     signs_webhooks = True
+    reports = frozenset(KINDS.values())
     secrets = (KEY,)
 
-    def __init__(self, kind: type[FakeProvider] = WebhookFake, **settings: Any) -> None:
-        super().__init__(kind, **settings)
-
-    def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest | None:
+    def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest:
         names = {kind: name for name, kind in KINDS.items()} | {Unknown: "pigeon"}
-        if event not in names:
-            return None
         data = dict(ids)
         payload = {"type": names[event], "id": "-".join((names[event], *data.values())), "data": data}
         body = json.dumps(payload).encode()

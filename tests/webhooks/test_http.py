@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,7 +48,7 @@ async def test_the_roster_is_the_same_however_callbacks_are_mangled(seed: int) -
             assert meeting.trace.reads == {}
 
 
-@pytest.mark.skipif(not os.environ.get("CI"), reason="the safety net takes 10 s")
+@pytest.mark.ci  # the safety net takes 10 s
 async def test_lost_callbacks_are_healed_over_real_servers() -> None:
     options = SimulatorOptions(callbacks=CallbackFaults(lose=1.0))
     async with two_servers(options) as (client, _), client.connect(*PEOPLE) as meeting:

@@ -106,7 +106,7 @@ class LarkHarness(Harness):
     def mutations(self) -> int:
         return sum(method != "GET" for method, _ in self.lark.requests)
 
-    def provoke(self, trouble: Trouble, operation: str) -> bool:
+    def provoke(self, trouble: Trouble, operation: str) -> None:
         if trouble is Trouble.UNREACHABLE:
             self.wire.down = True
         elif trouble is Trouble.BAD_CREDENTIALS:
@@ -115,9 +115,8 @@ class LarkHarness(Harness):
             self.lark.refusals[operation] = _REFUSALS[trouble]
         else:
             self.wire.trouble = trouble, "/participants" if operation == "create_call" else "/calls/"
-        return True
 
-    def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest | None:
+    def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest:
         names = {"call_id": "CallSid", "conference_id": "RoomSid"}
         fields: dict[str, Any] = {names[name]: value for name, value in ids.items() if name in names}
         fields["Event"] = _EVENTS[event]

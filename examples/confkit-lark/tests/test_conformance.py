@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from confkit_lark_harness import LarkHarness
 
 from confkit.testing.conformance import Conformance
 
 
 class TestLark(Conformance):
-    @pytest.fixture
-    def harness(self) -> LarkHarness:
-        return LarkHarness()
+    harness_class = LarkHarness

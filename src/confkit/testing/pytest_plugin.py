@@ -31,21 +31,49 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{_VIRTUAL}: run on trio's mock clock, where waiting takes no time (anyio's plugin runs the test)"
     )
+    config.addinivalue_line(
+        "markers", "confkit_where(condition): a test of the conformance suite, and where it applies"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector: Any) -> Generator[None, Any, Any]:
+    """Collect of the conformance suite what applies to the provider under test, and nothing else."""
+    made = yield
+    collects = getattr(getattr(collector, "cls", None), "confkit_collects", None)
+    if collects is None or not isinstance(made, list):
+        return made
+    return [item for item in made if collects(item)]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give every test that is marked a clock of its own, which jumps to the next deadline when every task waits."""
-    marked = metafunc.definition.get_closest_marker(_VIRTUAL) is not None
-    if marked and "anyio_backend" in metafunc.fixturenames:
-        import trio.testing
+    if metafunc.definition.get_closest_marker(_VIRTUAL) is not None:
+        run_on_mock_clock(metafunc, _VIRTUAL)
 
-        clock = trio.testing.MockClock(autojump_threshold=0)
-        virtual = pytest.param(("trio", {"clock": clock}), id="virtual")
-        # indirect, so that a fixture of the module that holds another event loop open is finished first
-        metafunc.definition.add_marker(
-            pytest.mark.parametrize("anyio_backend", [virtual], indirect=True, scope="module")
+
+def run_on_mock_clock(metafunc: pytest.Metafunc, marker: str) -> None:
+    """Run a test on trio with a mock clock that starts at 0, instead of on the event loops that it would run on.
+
+    Args:
+        marker: what asked for it.
+    """
+    if "anyio_backend" not in metafunc.fixturenames:
+        return
+    loop = metafunc._arg2fixturedefs["anyio_backend"][-1]
+    if loop.params is None:
+        pytest.fail(
+            f"{metafunc.definition.nodeid}: {marker} has no effect, because the fixture anyio_backend is overridden"
+            f" in {loop.baseid or 'a plugin'} by one without params: take one of them away",
+            pytrace=False,
         )
+    import trio.testing
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    virtual = pytest.param(("trio", {"clock": clock}), id="virtual")
+    # indirect, so that a fixture of the module that holds another event loop open is finished first
+    metafunc.definition.add_marker(pytest.mark.parametrize("anyio_backend", [virtual], indirect=True, scope="module"))
 
 
 @pytest.hookimpl(wrapper=True)

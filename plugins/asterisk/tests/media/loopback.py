@@ -17,6 +17,7 @@ from attrs import define, field
 from confkit_asterisk.engine import Engine
 from confkit_asterisk.softphone import Manner, Phones
 
+from confkit.settings import Settings
 from confkit.testing.conformance import Harness, Reaction, Trouble
 
 
@@ -154,7 +155,13 @@ def http(status: int, body: bytes) -> bytes:
     return head.encode() + body
 
 
-_REQUESTS: Final = {"create_call": "POST /ari/channels/[^/ ]+ ", "fetch": "GET /ari/channels/"}
+_REQUESTS: Final = {
+    "create_call": "POST /ari/channels/[^/ ]+ ",
+    "create_conference": "POST /ari/bridges",
+    "create_bridge": "POST /ari/bridges/[^/ ]+/addChannel",
+    "add_member": "POST /ari/bridges/[^/ ]+/addChannel",
+    "fetch": "GET /ari/channels/",
+}
 _FAULTS: Final[Mapping[Trouble, Mapping[str, Any]]] = {
     Trouble.LOST_REPLY: {},
     Trouble.GARBLED: {"reply": http(200, b"<html>")},
@@ -174,6 +181,12 @@ class AsteriskHarness(Harness):
 
     name = "asterisk"
     module = confkit_asterisk
+    lacks = frozenset(Trouble) - {Trouble.UNREACHABLE, Trouble.BAD_CREDENTIALS, *_FAULTS}
+
+    @classmethod
+    def declared(cls) -> object:
+        keywords = {"user": "confkit", "password": "unused"}
+        return confkit_asterisk.confkit_create_provider(Settings(provider=cls.name, keywords=keywords, environ={}))
 
     def __init__(self, engine: Engine, portal: BlockingPortal, phones: Phones, proxy: Proxy) -> None:
         self._engine = engine
@@ -220,16 +233,13 @@ class AsteriskHarness(Harness):
             self._mutations += 1 + len(new) - len(set(new))
         return self._mutations
 
-    def provoke(self, trouble: Trouble, operation: str) -> bool:
+    def provoke(self, trouble: Trouble, operation: str) -> None:
         if trouble is Trouble.UNREACHABLE:
             self.settings["base_url"] = "http://127.0.0.1:9"
         elif trouble is Trouble.BAD_CREDENTIALS:
             self.settings["password"] = "wrong"
-        elif trouble in _FAULTS and operation in _REQUESTS:
-            self._proxy.fail(_REQUESTS[operation], **_FAULTS[trouble])
         else:
-            return False
-        return True
+            self._proxy.fail(_REQUESTS[operation], **_FAULTS[trouble])
 
     def call_in(self, caller: str) -> str | None:
         if not self._proxy.streams:

@@ -12,6 +12,8 @@ from plugins.asterisk.tests.media.loopback import AsteriskHarness, harness_of
 
 
 class TestAsterisk(Conformance):
+    harness_class = AsteriskHarness
+
     @pytest.fixture
     def harness(self, engine: Engine) -> Iterator[AsteriskHarness]:
         with harness_of(engine) as harness:

@@ -1,17 +1,17 @@
 """The conformance suite: does a provider behave like the others?
 
-Subclass :class:`Conformance` in a test module, give out a :class:`Harness` for your platform, run pytest:
+Write a :class:`Harness` for your platform, name it in a test module, run pytest:
 
     from confkit.testing.conformance import Conformance, Harness
 
-    class TestAcme(Conformance):
-        @pytest.fixture
-        def harness(self):
-            with AcmeSimulator() as platform:
-                yield AcmeHarness(platform)
+    class AcmeHarness(Harness): ...
 
-The provider's declared capabilities choose the tests; those of what is not declared are skipped and say so. Each
-failure names the rule and where it is written. Needs the extra ``testing``.
+    class TestAcme(Conformance):
+        harness_class = AcmeHarness
+
+What the provider declares chooses the tests while they are collected: what it does not declare is not asked of it, and
+is looked for where it could be there all the same. Each failure names the rule and where it is written. Needs the extra
+``testing``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from confkit.testing.conformance.troubles import ErrorRules
 __all__ = ["VERSION", "Area", "Conformance", "Harness", "Reaction", "Trouble"]
 
 #: Of the rules: the first number grows when a provider that passed may fail, the second when rules are added.
-VERSION = "1.0"
+VERSION = "2.0"
 
 
 class Conformance(
@@ -54,4 +54,4 @@ class Conformance(
     SecrecyRules,
     MeetingRules,
 ):
-    """All rules of the provider contract; override the fixture ``harness``."""
+    """All rules of the provider contract; set ``harness_class``."""

@@ -7,20 +7,22 @@ from confkit.errors import NotFound, ProviderError
 from confkit.models import Bridge, BridgeState, CallState, MemberOptions, Membership
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
-from confkit.testing.conformance.bench import Bench, on_bench
+from confkit.testing.conformance.bench import on_bench
 from confkit.testing.conformance.harness import Harness
 from confkit.testing.conformance.rules import broken, check
+from confkit.testing.conformance.subject import Subject, where
+
+
+def _bridges(on: Subject) -> bool:
+    return on.can.bridging is not Bridging.NONE
 
 
 class BridgeRules(Area):
     """See ``docs/contract.md#create_bridge``."""
 
-    def _bridging(self, bench: Bench) -> None:
-        bench.need(bench.capabilities.bridging is not Bridging.NONE, "bridge")
-
+    @where(_bridges)
     async def test_create_bridge(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            self._bridging(bench)
             bridge, calls = await bench.pair()
 
             async def connected() -> bool:
@@ -30,9 +32,9 @@ class BridgeRules(Area):
 
             await bench.until(connected, rules.BRIDGES, "the bridge is not shown as active, with both calls")
 
+    @where(_bridges)
     async def test_a_bridge_is_one_request(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            self._bridging(bench)
             if bench.capabilities.bridging is Bridging.FIRST:
                 bridge = await bench.one_request("create_bridge", calls=())
                 dialled = await bench.dial(bench.party(), bridge)
@@ -42,9 +44,9 @@ class BridgeRules(Area):
                 calls = [await bench.answered((await bench.dial(bench.party())).call) for _ in range(2)]
                 await bench.one_request("create_bridge", calls=tuple(calls))
 
+    @where(_bridges)
     async def test_end_bridge(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            self._bridging(bench)
             bridge, calls = await bench.pair()
             await bench.one_request("end_bridge", rules.UNBRIDGES, bridge=bridge)
 
@@ -61,24 +63,26 @@ class BridgeRules(Area):
             except ProviderError as error:
                 raise broken(rules.UNBRIDGES, f"the second time it raised {type(error).__name__}: {error}") from error
 
+    @where(lambda on: _bridges(on) and on.has("add_member"))
     async def test_moving_calls_from_a_bridge(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            self._bridging(bench)
-            bench.need(not bench.fused, "joining: explicit")
             room = await bench.room()
             _, calls = await bench.pair()
-            arguments = {"conference": room.conference, "call": calls[0], "options": MemberOptions()}
-            if not bench.capabilities.moves_calls:
-                try:
-                    await bench.attempt("add_member", **arguments)
-                except ProviderError:
-                    return
-                raise broken(rules.MOVES, "it is not declared and a call moved")
-            await bench.ask("add_member", **arguments)
-            await bench.inside(room.conference, calls[0])
+            for call in calls:
+                arguments = {"conference": room.conference, "call": call, "options": MemberOptions()}
+                if not bench.capabilities.moves_calls:
+                    try:
+                        await bench.attempt("add_member", **arguments)
+                    except ProviderError:
+                        return
+                    raise broken(rules.MOVES, "it is not declared and a call moved")
+                state = (await bench.look_at(call)).state
+                check(state is CallState.ANSWERED, rules.MOVES, f"the one that was left on the bridge is {state.value}")
+                await bench.ask("add_member", **arguments)
+                await bench.inside(room.conference, call)
 
+    @where(_bridges)
     async def test_a_bridge_that_does_not_exist(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            self._bridging(bench)
             bridge = Bridge(provider=bench.client.provider_name, id=harness.missing("bridge"))
             await bench.refused(NotFound, "fetch", ref=bridge)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta
 
 import anyio
@@ -16,6 +17,7 @@ from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, on_bench
 from confkit.testing.conformance.harness import Harness, Reaction
 from confkit.testing.conformance.rules import broken, check
+from confkit.testing.conformance.subject import where
 
 #: A platform accepts a call within this many seconds; a person takes longer to pick up.
 _ACCEPTS = 2.0
@@ -136,9 +138,9 @@ class CallRules(Area):
             call = Call(provider=bench.client.provider_name, id=harness.missing("call"))
             await bench.refused(NotFound, "fetch", ref=call)
 
+    @where(lambda on: on.has("list_calls"))
     async def test_list_calls(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need_hook("list_calls")
             room = await bench.room(2)
             dialled = await bench.dial(bench.party(Reaction.BUSY), room.conference)
             await bench.ended(dialled.call, rules.CAUSES)
@@ -152,15 +154,15 @@ class CallRules(Area):
             }
             check(listed == expected, rules.LISTS, f"{len(listed)} of 3 are listed, or not as they are")
 
+    @where(lambda on: on.has("send_digits"))
     async def test_send_digits(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need_hook("send_digits")
             room = await bench.room()
             await bench.one_request("send_digits", rules.SENDS_DIGITS, call=room.calls[0], digits="12#")
 
+    @where(lambda on: on.has("transfer"))
     async def test_transfer(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need_hook("transfer")
             room = await bench.room(2)
             to = bench.party()
             arguments = {"call": room.calls[0], "to": to, "caller_id": harness.caller_id}
@@ -168,48 +170,44 @@ class CallRules(Area):
             await bench.answered(call)
             check(harness.rings(to) == 1, rules.TRANSFERS, f"it rang {harness.rings(to)} times")
 
+    @where(lambda on: on.has("answer_call"))
     async def test_answer_call(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need_hook("answer_call")
-            call = await self._incoming(bench)
+            _, call = await bench.incoming()
             await bench.one_request("answer_call", rules.ANSWERS_CALLS, call=call, into=None)
             await bench.answered(call)
 
+    @where(lambda on: "conference" in on.can.admits)
     async def test_admit_a_caller(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need("conference" in bench.capabilities.admits, "admits: conference")
             room = await bench.room()
-            call = await self._incoming(bench)
+            _, call = await bench.incoming()
             dialled = await bench.ask("answer_call", call=call, into=room.conference)
             call = evolve(await bench.answered(call), conference_id=room.conference.id)
             if dialled.membership is Membership.EXPLICIT:
                 await bench.ask("add_member", conference=room.conference, call=call, options=MemberOptions())
             await bench.inside(room.conference, call)
 
+    @where(lambda on: on.has("answer_call") and "conference" not in on.can.admits)
+    async def test_a_caller_that_cannot_be_admitted(self, harness: Harness) -> None:
+        async with on_bench(harness) as bench:
+            room = await bench.room()
+            _, call = await bench.incoming()
+            with contextlib.suppress(ProviderError):
+                dialled = await bench.attempt("answer_call", call=call, into=room.conference)
+                call = evolve(await bench.answered(call), conference_id=room.conference.id)
+                if dialled.membership is Membership.EXPLICIT:
+                    await bench.attempt("add_member", conference=room.conference, call=call, options=MemberOptions())
+            inside = await bench.members(room.conference)
+            check(call.id not in inside, rules.DECLARED, "a caller can be admitted, and it is not declared")
+
+    @where(lambda on: on.has("reject_call"))
     async def test_reject_call(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need_hook("reject_call")
-            call = await self._incoming(bench)
+            _, call = await bench.incoming()
             for _ in range(2):
                 try:
                     await bench.attempt("reject_call", call=call)
                 except (Conflict, NotFound) as error:
                     raise broken(rules.REJECTS_CALLS, f"it raised {type(error).__name__}: {error}") from error
             await bench.ended(call, rules.REJECTS_CALLS)
-
-    async def _incoming(self, bench: Bench) -> Call:
-        if type(bench.harness).call_in is Harness.call_in:
-            pytest.skip("nobody can call in on this platform")
-        caller, call_id = bench.party(), None
-        with anyio.move_on_after(bench.harness.patience):
-            while (call_id := bench.harness.call_in(caller)) is None:  # noqa: ASYNC110 - a platform tells nobody
-                await anyio.sleep(0.05)
-        if call_id is None:
-            pytest.fail(f"the harness's call_in had made no call after {bench.harness.patience:g} s")
-        return Call(
-            provider=bench.client.provider_name,
-            id=call_id,
-            to=bench.harness.caller_id,
-            caller_id=caller,
-            state=CallState.RINGING,
-        )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from confkit.capabilities import Joining
 from confkit.errors import CapacityReached, Conflict, NotFound
 from confkit.models import CallState, Conference, ConferencePatch, ConferenceSpec, ConferenceState, MemberOptions
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
-from confkit.testing.conformance.bench import Bench, on_bench
+from confkit.testing.conformance.bench import Bench, Room, on_bench
 from confkit.testing.conformance.harness import Harness
 from confkit.testing.conformance.rules import broken, check
+from confkit.testing.conformance.subject import where
 
 #: A conference that holds more than this is taken at its word.
 _MOST = 50
@@ -65,10 +67,9 @@ class ConferenceRules(Area):
             for _ in range(2):
                 await self._ends(bench, room.conference)
 
+    @where(lambda on: not on.explicit)
     async def test_end_a_conference_that_never_came_to_be(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            if bench.explicit:
-                pytest.skip("conferences exist once they are created")
             await self._ends(bench, await bench.conference())
 
     async def _ends(self, bench: Bench, conference: Conference) -> None:
@@ -94,10 +95,10 @@ class ConferenceRules(Area):
                     f"it is not declared and the call is {state.value}",
                 )
 
+    @where(lambda on: on.can.max_members is not None and on.can.max_members <= _MOST)
     async def test_max_members(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
             most = bench.capabilities.max_members
-            bench.need(most is not None and most <= _MOST, f"max_members of at most {_MOST}")
             room = await bench.room(most or 0)
             inside = len(await bench.members(room.conference))
             check(inside == most, rules.MAX_MEMBERS, f"{inside} of {most} are in")
@@ -142,10 +143,22 @@ class ConferenceRules(Area):
                 check({member.call_id for member in snapshot.members} == own, rules.SEPARATE, "it shows other members")
                 check({call.id for call in snapshot.calls} == own, rules.SEPARATE, "it shows other calls")
 
+    async def test_whose_a_conference_is(self, harness: Harness) -> None:
+        """By the key that the platform keeps, the core tells a conference of its own from everybody else's."""
+        async with on_bench(harness) as bench:
+            room = Room(await bench.conference())
+            key = room.conference.key
+            await bench.admit(room)
+            for asked in (key, bench.op().key):
+                shown = (await bench.fetch(evolve(room.conference, key=asked))).conference
+                if shown is not None:
+                    told = "the key that was asked with" if shown.key == asked else "another key"
+                    check(shown.key in ("", key), rules.WHOSE, f"it shows {told}")
+
+    @where(lambda on: on.has("update_conference"))
     @pytest.mark.parametrize("flag", ["mute", "hold"])
     async def test_update_conference(self, harness: Harness, flag: str) -> None:
         async with on_bench(harness) as bench:
-            bench.need_hook("update_conference")
             room = await bench.room()
             for value in (True, False):
                 patch = ConferencePatch(**{flag: value})

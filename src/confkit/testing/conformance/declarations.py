@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
+from attrs import asdict
 
 from confkit.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining
 from confkit.errors import ProviderError, Unsupported
@@ -14,8 +15,10 @@ from confkit.models import Conference, Member, RecordAction
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import on_bench
-from confkit.testing.conformance.harness import Harness
+from confkit.testing.conformance.harness import ALWAYS, Harness
+from confkit.testing.conformance.idempotency import MADE
 from confkit.testing.conformance.rules import broken, check
+from confkit.testing.conformance.subject import OPERATIONS, subject_of
 
 #: Hook, whether the declaration asks for it, and whether having it asks for the declaration.
 _PAIRS: Mapping[str, tuple[Callable[[Capabilities], bool], bool]] = {
@@ -55,15 +58,37 @@ class DeclarationRules(Area):
             first, second = bench.hook.capabilities(), bench.hook.capabilities()
             check(first == second, rules.PURE, "two in a row differ")
 
+    async def test_the_tests_were_chosen_for_this_provider(self, harness: Harness) -> None:
+        """What the tests were chosen by is what is tested: no harness can declare its provider's duties away."""
+        async with on_bench(harness) as bench:
+            subject = subject_of(self.harness_class)
+            declared = f"{self.harness_class.__name__}.declared"
+            check(
+                isinstance(harness, self.harness_class), rules.CHOSEN, f"the fixture gives a {type(harness).__name__}"
+            )
+            differing = [
+                name for name, value in asdict(subject.can).items() if value != asdict(bench.capabilities)[name]
+            ]
+            differing += sorted(name for name in OPERATIONS if subject.has(name) is not bench.implements(name))
+            check(not differing, rules.CHOSEN, f"{declared} gives one that differs in {', '.join(differing)}")
+            wrong = [trouble.value for trouble in ALWAYS & harness.lacks]
+            check(not wrong, rules.CHOSEN, f"its harness excepts {' and '.join(sorted(wrong))}")
+            check("create_call" not in harness.compound, rules.CHOSEN, "its harness declares create_call as compound")
+
     async def test_capabilities_make_sense(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
             for name, known in _WORDS.items():
                 unknown = sorted(getattr(bench.capabilities, name) - known)
                 check(not unknown, rules.DECLARED, f"{name} has no {', '.join(unknown)}")
+            impossible = sorted(each for each in bench.capabilities.finds if not self._makes_something(each))
+            check(not impossible, rules.DECLARED, f"finds has {', '.join(impossible)}, which makes nothing here")
             self._rates(bench.capabilities)
             window = bench.capabilities.idempotency_window
             stray = window is not None and bench.capabilities.idempotency is not Idempotency.KEY
             check(not stray, rules.DECLARED, "idempotency_window is for keys")
+
+    def _makes_something(self, operation: str) -> bool:
+        return operation in MADE and subject_of(self.harness_class).can_do(operation)
 
     def _rates(self, capabilities: Capabilities) -> None:
         names = [rate.name for rate in capabilities.rates]

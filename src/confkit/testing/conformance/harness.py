@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import enum
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Final
 
 from confkit.errors import (
     InsufficientFunds,
@@ -16,7 +16,18 @@ from confkit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from confkit.events import Event, WebhookRequest
+from confkit.events import (
+    CallAnswered,
+    CallEnded,
+    CallRinging,
+    ConferenceEnded,
+    ConferenceStarted,
+    Event,
+    MemberJoined,
+    MemberLeft,
+    RecordingReady,
+    WebhookRequest,
+)
 from confkit.settings import Settings
 
 
@@ -66,12 +77,33 @@ class Trouble(enum.Enum):
         }[self]
 
 
+#: Every network loses connections and replies, so no platform may say that it cannot get into these.
+ALWAYS: Final = frozenset({Trouble.UNREACHABLE, Trouble.LOST_REPLY})
+#: Of what a platform may report, what the suite asks for.
+REPORTED: Final[frozenset[type[Event]]] = frozenset(
+    {
+        CallRinging,
+        CallAnswered,
+        CallEnded,
+        MemberJoined,
+        MemberLeft,
+        ConferenceStarted,
+        ConferenceEnded,
+        RecordingReady,
+    }
+)
+
+
 class Harness(abc.ABC):
     """A platform under test, new and empty for every test, with its scripted parties.
 
-    Subclass it, and give it out in a fixture named ``harness``. What is abstract every platform can do; what has a
+    Subclass it, and name it as the ``harness_class`` of the suite. What is abstract every platform can do; what has a
     default is for those that have it. Nothing here waits: a platform in another thread or process is asked and
     answers.
+
+    The tests are chosen while they are collected: from the provider's declarations, and from the attributes of this
+    class that say what the platform cannot do. Whatever is not excepted there is tested, and fails where the harness
+    does not do it.
 
     Attributes:
         name: the provider's.
@@ -80,6 +112,9 @@ class Harness(abc.ABC):
         settings: keywords with which the module builds a provider that reaches the platform.
         secrets: what must never be shown: tokens, passwords, signing keys.
         caller_id: a number that the account may show.
+        lacks: the troubles that the platform cannot get into; a lost reply and no connection happen everywhere.
+        compound: the operations that the platform cannot carry out with one request that changes something.
+        reports: what the platform's webhooks tell of.
         signs_webhooks: whether the platform proves that its requests are its own.
         patience: seconds within which everything that the platform does at once has been done.
     """
@@ -89,8 +124,20 @@ class Harness(abc.ABC):
     settings: Mapping[str, Any] = {}
     secrets: tuple[str, ...] = ()
     caller_id: str = "+12018994444"
-    signs_webhooks: bool = False
+    lacks: ClassVar[frozenset[Trouble]] = frozenset()
+    compound: ClassVar[frozenset[str]] = frozenset()
+    reports: ClassVar[frozenset[type[Event]]] = REPORTED
+    signs_webhooks: ClassVar[bool] = False
     patience: float = 5.0
+
+    @classmethod
+    def declared(cls) -> object:
+        """A provider that declares what those of :meth:`provider` do; it is asked for nothing else.
+
+        For the choice of the tests, which comes before any platform runs. Override it where the harness cannot be
+        made without one.
+        """
+        return cls().provider()
 
     def provider(self) -> object:
         """A new provider, connected to the platform."""
@@ -129,34 +176,31 @@ class Harness(abc.ABC):
         """
         return f"missing-{kind}"
 
-    def provoke(self, trouble: Trouble, operation: str) -> bool:
-        """Let the next request of an operation run into trouble; asked before the provider is made.
+    @abc.abstractmethod
+    def provoke(self, trouble: Trouble, operation: str) -> None:
+        """Let the next request of an operation run into trouble.
 
-        Returns:
-            ``False`` where the platform cannot get into that trouble.
+        Args:
+            trouble: none that the harness :attr:`lacks`. ``LOST_REPLY`` is asked for at any time, the others before the
+                provider is made.
+            operation: ``create_call`` or ``fetch``; for a lost reply also what ``find`` is declared for. Where it takes
+                several requests, the last one that changes something.
         """
-        del trouble, operation
-        return False
 
     def call_in(self, caller: str) -> str | None:
         """Let a party call a number of the account; gives the call's id.
 
-        A platform where nobody can call in leaves this as it is. ``None`` says "not yet", where the provider must be
-        listening first: it is asked again until the harness's patience is at its end.
+        For providers that answer or reject calls. ``None`` says "not yet", where the provider must be listening first:
+        it is asked again until the harness's patience is at its end.
         """
-        del caller
-        return None
+        raise NotImplementedError("the provider takes calls that come in, so the harness must let somebody call")
 
-    def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest | None:
-        """A genuine request of the platform, as the provider's ``receive`` sees it.
+    def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest:
+        """A genuine request of the platform, as the provider's ``receive`` sees it; for providers that have webhooks.
 
         Args:
-            event: what it reports; ``Unknown`` stands for a type that nobody has heard of.
-            ids: ``call_id``, ``conference_id``, ``member_id`` of what it is about.
+            event: what it reports, of :attr:`reports`; or ``Unknown`` for a type that nobody has heard of.
+            ids: ``call_id``, ``conference_id``, ``bridge_id``, ``member_id``, ``recording_id`` of what it is about.
             url: the callback URL to which the platform sends it; the request has its path.
-
-        Returns:
-            ``None`` where the platform does not report this.
         """
-        del event, ids, url
-        return None
+        raise NotImplementedError("the provider declares webhooks, so the harness must make them")

@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 
-from confkit.capabilities import Idempotency
+from confkit.capabilities import Bridging, Idempotency
 from confkit.errors import OutcomeUnknown, ProviderError
-from confkit.models import Conference, ConferenceSpec, FindHint, MemberOptions, Op
+from confkit.models import Bridge, Call, Conference, ConferenceSpec, FindHint, Member, MemberOptions, Op
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, on_bench
-from confkit.testing.conformance.harness import Harness, Trouble
+from confkit.testing.conformance.harness import Harness, Reaction, Trouble
 from confkit.testing.conformance.rules import broken, check
+from confkit.testing.conformance.subject import where
 
 _SENT = (Trouble.LOST_REPLY, Trouble.GARBLED, Trouble.SERVER_ERROR, Trouble.RATE_LIMITED)
+#: What an operation can make, and of that what makes a telephone ring.
+MADE = ("create_conference", "create_call", "add_member", "create_bridge", "transfer", "answer_call")
+_DIALS = ("create_call", "transfer")
+
+
+@define(kw_only=True)
+class _Asked:
+    """A request whose reply is to be lost.
+
+    Args:
+        arguments: of the operation.
+        hint: with which it is looked for.
+        is_it: whether something that was found can be what the request made.
+        to: whom it calls, or who hangs up to end it.
+        others: how many calls were up before it was sent.
+    """
+
+    op: Op
+    arguments: dict[str, Any]
+    hint: FindHint
+    is_it: Callable[[Any], bool]
+    to: str = ""
+    others: int = 0
 
 
 class IdempotencyRules(Area):
     """See ``docs/contract.md#one-request``."""
 
+    @where(lambda on, trouble: trouble not in on.harness.lacks)
     @pytest.mark.parametrize("trouble", _SENT, ids=lambda trouble: trouble.value)
     async def test_a_dial_is_not_sent_again(self, harness: Harness, trouble: Trouble) -> None:
         async with on_bench(harness, trouble, "create_call") as bench:
@@ -38,9 +64,9 @@ class IdempotencyRules(Area):
             conference = await bench.conference()
             await bench.one_request("create_call", spec=bench.spec(bench.party()), into=conference)
 
+    @where(lambda on: not on.fused)
     async def test_one_request_for_a_member(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need(not bench.fused, "joining: explicit")
             conference = await bench.conference()
             call = await bench.answered((await bench.dial(bench.party(), conference)).call)
             await bench.one_request("add_member", conference=conference, call=call, options=MemberOptions())
@@ -73,37 +99,49 @@ class IdempotencyRules(Area):
                 return
             check(second.call.id != first.call.id, rules.UNDECLARED_KEY, "the same key gave the same call")
 
-    @pytest.mark.parametrize(
-        "operation",
-        ["create_conference", "create_call", "add_member", "create_bridge", "transfer"],
-    )
+    @where(lambda on, operation: operation in on.can.finds)
+    @pytest.mark.parametrize("operation", MADE)
     async def test_find(self, harness: Harness, operation: str) -> None:
+        """The reply is really lost: what only the provider's own memory knows of is not found."""
         async with on_bench(harness) as bench:
-            bench.need(operation in bench.capabilities.finds, f"finds: {operation}")
-            op, hint, made = await getattr(self, f"_{operation}")(bench)
-            found = await bench.ask("find", op_key=op.key, hint=hint)
-            ids = [each.id for each in found]
-            check(made in ids, rules.FINDS, f"it shows {len(ids)} others" if ids else "it shows nothing")
+            lost = await self._lose(bench, operation)
+            await self._found(bench, lost)
 
-    async def test_find_what_was_never_asked_for(self, harness: Harness) -> None:
+    @where(lambda on, operation, fate: operation in on.can.finds and (fate == "over" or operation in _DIALS))
+    @pytest.mark.parametrize("fate", ["busy", "rejects", "over"])
+    @pytest.mark.parametrize("operation", MADE)
+    async def test_find_what_is_over(self, harness: Harness, operation: str, fate: str) -> None:
         async with on_bench(harness) as bench:
-            bench.need("create_call" in bench.capabilities.finds, "finds: create_call")
-            room = await bench.room()
-            hint = FindHint(operation="create_call", into=room.conference, to=bench.party())
-            found = await bench.ask("find", op_key=bench.op().key, hint=hint)
-            check(not found, rules.FINDS_NOTHING, f"it shows {len(found)} things")
+            if fate == "over":
+                lost = await self._lose(bench, operation)
+                await self._end(bench, lost, await self._found(bench, lost))
+            else:
+                lost = await self._lose(bench, operation, Reaction(fate))
+                await self._over(bench, lost)
+            with contextlib.suppress(OutcomeUnknown):
+                found = await bench.attempt("find", op_key=lost.op.key, hint=lost.hint)
+                check(found and lost.is_it(found[0]), rules.FINDS_WHAT_IS_OVER, _shown(found))
 
-    async def test_find_what_is_not_declared(self, harness: Harness) -> None:
+    @where(lambda on, operation: operation in on.can.finds)
+    @pytest.mark.parametrize("operation", MADE)
+    async def test_find_what_was_never_asked_for(self, harness: Harness, operation: str) -> None:
         async with on_bench(harness) as bench:
-            bench.need_hook("find")
-            op, hint, made = await self._create_call(bench)
-            if "create_call" in bench.capabilities.finds:
-                pytest.skip("declared: finds: create_call")
+            asked = await getattr(self, f"_{operation}")(bench, Reaction.ANSWERS)
+            with contextlib.suppress(OutcomeUnknown):
+                found = await bench.attempt("find", op_key=asked.op.key, hint=asked.hint)
+                check(not found, rules.FINDS_NOTHING, f"it shows {len(found)} things")
+
+    @where(lambda on, operation: on.has("find") and on.can_do(operation) and operation not in on.can.finds)
+    @pytest.mark.parametrize("operation", MADE)
+    async def test_find_what_is_not_declared(self, harness: Harness, operation: str) -> None:
+        async with on_bench(harness) as bench:
+            asked = await getattr(self, f"_{operation}")(bench, Reaction.ANSWERS)
+            await bench.ask(operation, op=asked.op, **asked.arguments)
             try:
-                found = await bench.attempt("find", op_key=op.key, hint=hint)
+                found = await bench.attempt("find", op_key=asked.op.key, hint=asked.hint)
             except ProviderError:
                 return
-            check(made not in [each.id for each in found], rules.DECLARED, "find shows a call and does not declare it")
+            check(not found, rules.DECLARED, f"find shows what {operation} made, and does not declare it")
 
     async def test_a_lost_dial(self, harness: Harness) -> None:
         """Through the portable API: whatever can be done about a lost reply is done, except ringing again."""
@@ -120,40 +158,118 @@ class IdempotencyRules(Area):
                 check(findable, rules.ADOPTS, "it was dialled again on a guess")
             check(harness.rings(to) == 1, rules.ADOPTS, f"it rang {harness.rings(to)} times")
 
-    async def _create_conference(self, bench: Bench) -> tuple[Op, FindHint, Any]:
-        op = bench.op()
-        spec = ConferenceSpec(caller_id=bench.harness.caller_id)
-        made = await bench.ask("create_conference", spec=spec, op=op)
-        return op, FindHint(operation="create_conference"), made.id
+    async def _lose(self, bench: Bench, operation: str, reaction: Reaction = Reaction.ANSWERS) -> _Asked:
+        """Carry out an operation whose reply is lost."""
+        asked: _Asked = await getattr(self, f"_{operation}")(bench, reaction)
+        asked.others = bench.harness.calls_up()
+        bench.harness.provoke(Trouble.LOST_REPLY, operation)
+        await bench.refused(OutcomeUnknown, operation, op=asked.op, **asked.arguments)
+        return asked
 
-    async def _create_call(self, bench: Bench) -> tuple[Op, FindHint, Any]:
-        conference, op, to = await bench.conference(), bench.op(), bench.party()
-        dialled = await bench.dial(to, conference, op=op)
-        into: Conference = dialled.conference or conference
-        return op, FindHint(operation="create_call", into=into, to=to), dialled.call.id
+    async def _found(self, bench: Bench, lost: _Asked) -> Any:
+        """What find shows, once it does: the first is what the core adopts."""
+        shown = "it shows nothing"
 
-    async def _add_member(self, bench: Bench) -> tuple[Op, FindHint, Any]:
-        room, op = await bench.room(), bench.op()
+        async def look() -> Any:
+            nonlocal shown
+            try:
+                found = await bench.attempt("find", op_key=lost.op.key, hint=lost.hint)
+            except OutcomeUnknown:
+                return None
+            shown = _shown(found)
+            return found[0] if found and lost.is_it(found[0]) else None
+
+        return await bench.until(look, rules.FINDS, lambda: shown)
+
+    async def _end(self, bench: Bench, lost: _Asked, made: Any) -> None:
+        """Let what was made come to its end, as people do: whoever was called hangs up."""
+        match made:
+            case Call():
+                await bench.answered(made)
+                if bench.harness.rings(lost.to):
+                    bench.harness.hang_up(lost.to)
+                else:  # it came in
+                    await bench.ask("hang_up", call=made)
+                await bench.ended(made)
+            case Member():
+                bench.harness.hang_up(lost.to)
+                await bench.outside(made.conference, lost.arguments["call"], rules.LEAVES)
+            case Conference():
+                await bench.ask("end_conference", conference=made)
+            case Bridge():
+                await bench.ask("end_bridge", bridge=made)
+
+    async def _over(self, bench: Bench, lost: _Asked) -> None:
+        """Wait until the party has been called and is not called any more."""
+
+        async def over() -> bool:
+            return bench.harness.rings(lost.to) > 0 and bench.harness.calls_up() <= lost.others
+
+        await bench.until(over, rules.CAUSES, "it is still called")
+
+    # What is asked, before it is asked
+
+    async def _create_conference(self, bench: Bench, _: Reaction) -> _Asked:
+        op, spec = bench.op(), ConferenceSpec(caller_id=bench.harness.caller_id)
+        hint = FindHint(operation="create_conference")
+        return _Asked(op=op, arguments={"spec": spec}, hint=hint, is_it=lambda made: made.key in ("", op.key))
+
+    async def _create_call(self, bench: Bench, reaction: Reaction) -> _Asked:
+        # Nobody comes to those who are the first and busy, so on some platforms there is no conference either.
+        into = (await bench.room()).conference if reaction is Reaction.ANSWERS else await bench.conference()
+        to = bench.party(reaction)
+        return _Asked(
+            op=bench.op(),
+            arguments={"spec": bench.spec(to), "into": into},
+            hint=FindHint(operation="create_call", into=into, to=to),
+            is_it=lambda made: made.to in ("", to),
+            to=to,
+        )
+
+    async def _add_member(self, bench: Bench, _: Reaction) -> _Asked:
+        room, to = await bench.room(), bench.party()
         if not bench.fused:
-            call = await bench.answered((await bench.dial(bench.party(), room.conference)).call)
+            call = await bench.answered((await bench.dial(to, room.conference)).call)
         elif bench.capabilities.moves_calls:
             call = (await bench.pair())[1][0]
+            to = call.to
         else:
             raise broken(rules.DECLARED, "find is declared for add_member, by which no call gets in")
-        arguments = {"conference": room.conference, "call": call, "options": MemberOptions()}
-        member = await bench.ask("add_member", op=op, **arguments)
-        return op, FindHint(operation="add_member", into=room.conference, call=call), member.id
+        return _Asked(
+            op=bench.op(),
+            arguments={"conference": room.conference, "call": call, "options": MemberOptions()},
+            hint=FindHint(operation="add_member", into=room.conference, call=call),
+            is_it=lambda made: made.call_id == call.id,
+            to=to,
+        )
 
-    async def _create_bridge(self, bench: Bench) -> tuple[Op, FindHint, Any]:
-        op = bench.op()
-        calls: tuple[Any, ...] = ()
-        if bench.capabilities.bridging.value == "after":
+    async def _create_bridge(self, bench: Bench, _: Reaction) -> _Asked:
+        calls: tuple[Call, ...] = ()
+        if bench.capabilities.bridging is Bridging.AFTER:
             calls = tuple([await bench.answered((await bench.dial(bench.party())).call) for _ in range(2)])
-        made = await bench.ask("create_bridge", calls=calls, op=op)
-        return op, FindHint(operation="create_bridge"), made.id
+        hint = FindHint(operation="create_bridge")
+        return _Asked(op=bench.op(), arguments={"calls": calls}, hint=hint, is_it=lambda made: bool(made.id))
 
-    async def _transfer(self, bench: Bench) -> tuple[Op, FindHint, Any]:
-        room, op, to = await bench.room(), bench.op(), bench.party()
-        arguments = {"call": room.calls[0], "to": to, "caller_id": bench.harness.caller_id}
-        made = await bench.ask("transfer", op=op, **arguments)
-        return op, FindHint(operation="transfer", to=to), made.id
+    async def _transfer(self, bench: Bench, reaction: Reaction) -> _Asked:
+        room, to = await bench.room(2), bench.party(reaction)
+        return _Asked(
+            op=bench.op(),
+            arguments={"call": room.calls[0], "to": to, "caller_id": bench.harness.caller_id},
+            hint=FindHint(operation="transfer", to=to),
+            is_it=lambda made: made.to in ("", to),
+            to=to,
+        )
+
+    async def _answer_call(self, bench: Bench, _: Reaction) -> _Asked:
+        caller, call = await bench.incoming()
+        return _Asked(
+            op=bench.op(),
+            arguments={"call": call, "into": None},
+            hint=FindHint(operation="answer_call"),
+            is_it=lambda made: made.id == call.id,
+            to=caller,
+        )
+
+
+def _shown(found: Sequence[object]) -> str:
+    return "it shows something else" if found else "it shows nothing"

@@ -11,8 +11,10 @@ from confkit.testing.conformance.bench import Bench, on_bench
 from confkit.testing.conformance.harness import Harness
 from confkit.testing.conformance.members import nothing_happens
 from confkit.testing.conformance.rules import check
+from confkit.testing.conformance.subject import where
 
 PLACES = ("conference", "member", "call", "bridge")
+RECORDED = ("call", "conference", "bridge")
 URL = "https://media.example.com/welcome.wav"
 SOUNDS = {"url": Media(url=URL), "text": Media(text="Welcome"), "loop": Media(url=URL, loop=True)}
 
@@ -38,18 +40,18 @@ async def _stop(bench: Bench, where: Conference | Member | Call | Bridge) -> Non
 class MediaRules(Area):
     """See ``docs/contract.md#play``."""
 
+    @where(lambda on, place, sound: {place, sound} <= on.can.play)
     @pytest.mark.parametrize("sound", SOUNDS)
     @pytest.mark.parametrize("place", PLACES)
     async def test_play(self, harness: Harness, place: str, sound: str) -> None:
         async with on_bench(harness) as bench:
-            bench.need({place, sound} <= bench.capabilities.play, f"play: {sound} to a {place}")
             where = await target(bench, place)
             await bench.one_request("play", rules.PLAYS, target=where, media=SOUNDS[sound])
 
+    @where(lambda on, place: {place, "stop"} <= on.can.play)
     @pytest.mark.parametrize("place", PLACES)
     async def test_stop_playing(self, harness: Harness, place: str) -> None:
         async with on_bench(harness) as bench:
-            bench.need({place, "stop"} <= bench.capabilities.play, f"play: stop at a {place}")
             where = await target(bench, place)
             for sound in ("url", "text"):
                 if sound in bench.capabilities.play:
@@ -57,39 +59,35 @@ class MediaRules(Area):
                     await _stop(bench, where)
             await _stop(bench, where)
 
+    @where(lambda on, sound: on.has("play") and sound not in on.can.play)
     @pytest.mark.parametrize("sound", [*SOUNDS, "stop"])
     async def test_a_sound_that_is_not_declared(self, harness: Harness, sound: str) -> None:
         async with on_bench(harness) as bench:
-            bench.need_hook("play")
-            if sound in bench.capabilities.play:
-                pytest.skip(f"declared: play: {sound}")
             room = await bench.room()
             place = next(place for place in PLACES if place in bench.capabilities.play)
             where = room.conference if place == "bridge" else await target(bench, place)
             await nothing_happens(bench, "play", target=where, media=SOUNDS.get(sound, STOP))
 
-    @pytest.mark.parametrize("place", ["conference", "member", "call"])
+    @where(lambda on, place: on.has("play") and place not in on.can.play and on.can_make(place))
+    @pytest.mark.parametrize("place", PLACES)
     async def test_a_place_that_is_not_declared(self, harness: Harness, place: str) -> None:
         async with on_bench(harness) as bench:
-            bench.need_hook("play")
-            if place in bench.capabilities.play:
-                pytest.skip(f"declared: play: {place}")
             sound = next(sound for sound in SOUNDS if sound in bench.capabilities.play)
             await nothing_happens(bench, "play", target=await target(bench, place), media=SOUNDS[sound])
 
+    @where(lambda on: on.can.max_text is not None and "text" in on.can.play)
     async def test_the_longest_text(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
             longest = bench.capabilities.max_text
-            bench.need(longest is not None and "text" in bench.capabilities.play, "max_text")
             place = next(place for place in PLACES if place in bench.capabilities.play)
             where = await target(bench, place)
             media = Media(text=("word " * (longest or 0))[: longest or 0])
             await bench.one_request("play", rules.SAYS, target=where, media=media)
 
-    @pytest.mark.parametrize("place", ["conference", "call", "bridge"])
+    @where(lambda on, place: place in on.can.record)
+    @pytest.mark.parametrize("place", RECORDED)
     async def test_record(self, harness: Harness, place: str) -> None:
         async with on_bench(harness) as bench:
-            bench.need(place in bench.capabilities.record, f"record: {place}")
             where = await target(bench, place)
             pause = "pause" in bench.capabilities.record
             for action in RecordAction:
@@ -97,21 +95,17 @@ class MediaRules(Area):
                     await bench.one_request("record", rules.RECORDS, target=where, action=action)
             await bench.one_request("record", rules.RECORDS, target=where, action=RecordAction.STOP)
 
-    @pytest.mark.parametrize("place", ["conference", "call"])
+    @where(lambda on, place: on.has("record") and place not in on.can.record and on.can_make(place))
+    @pytest.mark.parametrize("place", RECORDED)
     async def test_a_recording_that_is_not_declared(self, harness: Harness, place: str) -> None:
         async with on_bench(harness) as bench:
-            bench.need_hook("record")
-            if place in bench.capabilities.record:
-                pytest.skip(f"declared: record: {place}")
             where = await target(bench, place)
             await nothing_happens(bench, "record", target=where, action=RecordAction.START)
 
+    @where(lambda on: on.has("record") and "pause" not in on.can.record)
     async def test_a_pause_that_is_not_declared(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need_hook("record")
-            if "pause" in bench.capabilities.record:
-                pytest.skip("declared: record: pause")
-            place = next(place for place in ("call", "conference") if place in bench.capabilities.record)
+            place = next(place for place in RECORDED if place in bench.capabilities.record)
             where = await target(bench, place)
             await bench.ask("record", target=where, action=RecordAction.START)
             await nothing_happens(bench, "record", target=where, action=RecordAction.PAUSE)

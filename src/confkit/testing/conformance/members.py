@@ -13,6 +13,7 @@ from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, Room, on_bench
 from confkit.testing.conformance.harness import Harness, Reaction
 from confkit.testing.conformance.rules import broken, check
+from confkit.testing.conformance.subject import where
 
 FLAGS = ("mute", "hold", "deaf", "coach")
 
@@ -37,18 +38,18 @@ class MemberRules(Area):
             rule = rules.JOINS_ITSELF if bench.fused else rules.JOINS
             check(set(inside) == {call.id for call in room.calls}, rule, f"{len(inside)} of 2 are members")
 
+    @where(lambda on: not on.fused)
     async def test_a_ringing_call_cannot_join_yet(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need(not bench.fused, "joining: explicit")
             room = await bench.room()
             address = bench.party(Reaction.NEVER_ANSWERS)
             dialled = await bench.dial(address, room.conference)
             arguments = {"conference": room.conference, "call": dialled.call, "options": MemberOptions()}
             await bench.refused(NotReady, "add_member", **arguments)
 
+    @where(lambda on: not on.fused)
     async def test_a_call_that_has_ended_cannot_join(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need(not bench.fused, "joining: explicit")
             room = await bench.room()
             dialled = await bench.dial(bench.party(), room.conference)
             call = await bench.answered(dialled.call)
@@ -57,10 +58,9 @@ class MemberRules(Area):
             arguments = {"conference": room.conference, "call": call, "options": MemberOptions()}
             await bench.any_of((Conflict, NotFound), "add_member", **arguments)
 
+    @where(lambda on: not on.fused and "mute" in on.can.member)
     async def test_a_member_enters_as_asked(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need(not bench.fused, "joining: explicit")
-            bench.need("mute" in bench.capabilities.member, "member: mute")
             room = await bench.room()
             dialled = await bench.dial(bench.party(), room.conference)
             call = await bench.answered(dialled.call)
@@ -70,10 +70,10 @@ class MemberRules(Area):
             member = await bench.inside(room.conference, call)
             check(member.mute and not member.hold, rules.STARTS_MUTED, "the member is not muted, or is held")
 
+    @where(lambda on, flag: flag in on.can.member)
     @pytest.mark.parametrize("flag", ["mute", "hold"])
     async def test_change_a_member(self, harness: Harness, flag: str) -> None:
         async with on_bench(harness) as bench:
-            bench.need(flag in bench.capabilities.member, f"member: {flag}")
             room = await bench.room(2)
             for value in (True, False):
                 patch = _switched(flag, value)
@@ -86,20 +86,18 @@ class MemberRules(Area):
 
                 await bench.until(changed, rules.PATCHES, f"{flag} {'on' if value else 'off'} is not shown")
 
+    @where(lambda on, flag: flag in on.can.member)
     @pytest.mark.parametrize("flag", ["deaf", "coach"])
     async def test_change_what_a_member_hears(self, harness: Harness, flag: str) -> None:
         async with on_bench(harness) as bench:
-            bench.need(flag in bench.capabilities.member, f"member: {flag}")
             room = await bench.room(2)
             patch = patch_of(flag, room)
             await bench.one_request("update_member", rules.PATCHES, member=room.members[0], patch=patch)
 
+    @where(lambda on, flag: on.has("update_member") and flag not in on.can.member)
     @pytest.mark.parametrize("flag", FLAGS)
     async def test_a_change_that_is_not_declared(self, harness: Harness, flag: str) -> None:
         async with on_bench(harness) as bench:
-            if flag in bench.capabilities.member:
-                pytest.skip(f"declared: member: {flag}")
-            bench.need_hook("update_member")
             room = await bench.room(2)
             await nothing_happens(bench, "update_member", member=room.members[0], patch=patch_of(flag, room))
 

@@ -21,15 +21,21 @@ from confkit.events import (
     MemberJoined,
     MemberLeft,
     Received,
+    RecordingReady,
     Unknown,
     WebhookRequest,
 )
-from confkit.models import Call, CallState, Conference, Outcome
+from confkit.models import Call, CallState, Conference, Outcome, RecordAction
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, on_bench
 from confkit.testing.conformance.harness import Harness
+from confkit.testing.conformance.media import RECORDED, target
 from confkit.testing.conformance.rules import broken, check
+from confkit.testing.conformance.subject import where
+
+_streams = where(lambda on: on.tells_by(EventSource.STREAM))
+_calls_back = where(lambda on: on.tells_by(EventSource.WEBHOOK))
 
 #: Nothing listens there: the suite itself delivers.
 PUBLIC_URL = "http://127.0.0.1:9/confkit"
@@ -57,10 +63,10 @@ def named(kind: type[Event]) -> str:
 class StreamRules(Area):
     """See ``docs/contract.md#events``."""
 
+    @_streams
     @pytest.mark.parametrize("kind", [CallAnswered, CallEnded, MemberJoined, MemberLeft], ids=named)
     async def test_the_stream_tells(self, harness: Harness, kind: type[Event]) -> None:
         async with on_bench(harness) as bench:
-            bench.need(EventSource.STREAM in bench.capabilities.events, "events: stream")
             room = await bench.room(2)
             if kind in (CallEnded, MemberLeft):
                 harness.hang_up(room.addresses[0])
@@ -74,9 +80,22 @@ class StreamRules(Area):
             event = await bench.until(told, rules.TELLS, f"no {kind.__name__} of a call came")
             _sound(bench, event)
 
+    @where(lambda on, place: on.tells_by(EventSource.STREAM) and place in on.can.record)
+    @pytest.mark.parametrize("place", RECORDED)
+    async def test_the_stream_tells_of_a_recording(self, harness: Harness, place: str) -> None:
+        async with on_bench(harness) as bench:
+            recorded = await target(bench, place)
+            for action in (RecordAction.START, RecordAction.STOP):
+                await bench.ask("record", target=recorded, action=action)
+
+            async def told() -> Any:
+                return next((event for event in bench.events if isinstance(event, RecordingReady)), None)
+
+            _names(await bench.until(told, rules.TELLS, "no RecordingReady came"), place, recorded.id)
+
+    @_streams
     async def test_events_of_a_stream_have_ids_of_their_own(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
-            bench.need(EventSource.STREAM in bench.capabilities.events, "events: stream")
             room = await bench.room(2)
             harness.hang_up(room.addresses[0])
 
@@ -94,11 +113,7 @@ class WebhookRules(Area):
     """See ``docs/contract.md#receive``."""
 
     def _request(self, bench: Bench, kind: type[Event], ids: Mapping[str, str]) -> WebhookRequest:
-        bench.need(EventSource.WEBHOOK in bench.capabilities.events, "events: webhook")
-        request = bench.harness.webhook(kind, ids, CALLBACK)
-        if request is None:
-            pytest.skip(f"the platform does not report this: {kind.__name__}")
-        return request
+        return bench.harness.webhook(kind, ids, CALLBACK)
 
     async def _read(self, bench: Bench, request: WebhookRequest) -> Received:
         try:
@@ -107,6 +122,7 @@ class WebhookRules(Area):
             raise broken(rules.TELLS, f"a genuine request was rejected: {error}") from error
         return received
 
+    @where(lambda on, kind: on.tells_by(EventSource.WEBHOOK) and kind in on.harness.reports)
     @pytest.mark.parametrize("kind", KINDS, ids=named)
     async def test_webhook(self, harness: Harness, kind: type[Event]) -> None:
         async with on_bench(harness) as bench:
@@ -122,6 +138,22 @@ class WebhookRules(Area):
             _sound(bench, event)
             check(200 <= received.reply.status < 300, rules.TELLS, f"the reply is {received.reply.status}")
 
+    @where(
+        lambda on, place: (
+            on.tells_by(EventSource.WEBHOOK) and RecordingReady in on.harness.reports and place in on.can.record
+        )
+    )
+    @pytest.mark.parametrize("place", RECORDED)
+    async def test_a_webhook_of_a_recording(self, harness: Harness, place: str) -> None:
+        async with on_bench(harness) as bench:
+            ids = {f"{place}_id": f"{place}-1", "recording_id": "recording-1"}
+            received = await self._read(bench, self._request(bench, RecordingReady, ids))
+            event = next((event for event in received.events if isinstance(event, RecordingReady)), None)
+            if event is None:
+                raise broken(rules.TELLS, f"a recording of a {place} arrives as something else")
+            _names(event, place, f"{place}-1")
+
+    @_calls_back
     async def test_a_webhook_that_comes_twice(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
             request = self._request(bench, CallAnswered, _CALL)
@@ -129,6 +161,7 @@ class WebhookRules(Area):
             second = [event.id for event in (await self._read(bench, request)).events]
             check(first == second, rules.EVENT_IDS, "the second delivery has another id")
 
+    @_calls_back
     async def test_two_webhooks_have_two_ids(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
             ids: list[str] = []
@@ -137,6 +170,7 @@ class WebhookRules(Area):
                 ids += [event.id for event in (await self._read(bench, request)).events]
             check(len(set(ids)) == len(ids), rules.EVENT_IDS, "two events have one")
 
+    @_calls_back
     async def test_webhooks_in_disorder(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
             requests = [self._request(bench, kind, _CALL) for kind in (CallAnswered, CallEnded)]
@@ -144,6 +178,7 @@ class WebhookRules(Area):
             back = [(await self._read(bench, request)).events for request in reversed(requests)]
             check(forth == back[::-1], rules.READS_ONLY, "the order made a difference")
 
+    @_calls_back
     async def test_an_unknown_type(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:
             request = self._request(bench, Unknown, _CALL)
@@ -157,18 +192,18 @@ class WebhookRules(Area):
                 f"it gave {len(received.events)} events and {received.reply.status}",
             )
 
+    @_calls_back
     @pytest.mark.parametrize("body", _GARBAGE, ids=repr)
     async def test_what_cannot_be_read(self, harness: Harness, body: bytes) -> None:
         async with on_bench(harness) as bench:
             request = evolve(self._request(bench, CallAnswered, _CALL), method="POST", body=body, query={})
             await self._rejected(bench, request, rules.GARBAGE, "it was taken")
 
+    @where(lambda on: on.tells_by(EventSource.WEBHOOK) and on.harness.signs_webhooks)
     @pytest.mark.parametrize("forgery", ["another body", "no signature", "another signature"])
     async def test_a_forged_webhook(self, harness: Harness, forgery: str) -> None:
         async with on_bench(harness) as bench:
             genuine = self._request(bench, CallAnswered, _CALL)
-            if not harness.signs_webhooks:
-                pytest.skip("the platform does not sign its requests")
             bodily = {"content-type", "content-length", "host"}
             kept = {name: value for name, value in genuine.headers.items() if name in bodily}
             turned = {name: value if name in bodily else value[::-1] for name, value in genuine.headers.items()}
@@ -189,11 +224,10 @@ class WebhookRules(Area):
             raise broken(rule, f"it raised {type(error).__name__}") from error
         raise broken(rule, found)
 
+    @_calls_back
     async def test_webhooks_carry_a_meeting(self, harness: Harness) -> None:
         """Through the portable API: the meeting's own polls are too far apart to be of help here."""
         async with on_bench(harness, public_url=PUBLIC_URL) as bench:
-            for kind in (CallAnswered, CallEnded):
-                self._request(bench, kind, _CALL)
             people = [bench.party() for _ in range(3)]
             told: set[tuple[str, type[Event]]] = set()
             left: list[bool] = []
@@ -214,11 +248,10 @@ class WebhookRules(Area):
             await anyio.sleep(0.01)
             for dialled, url in list(bench.dialled):
                 for kind, ids in await self._happened(bench, dialled.call.id, dialled.conference):
-                    if (dialled.call.id, kind) in told or url is None:
+                    if (dialled.call.id, kind) in told or url is None or kind not in bench.harness.reports:
                         continue
                     told.add((dialled.call.id, kind))
-                    if (request := bench.harness.webhook(kind, ids, url)) is not None:
-                        await bench.client.receive(request)
+                    await bench.client.receive(bench.harness.webhook(kind, ids, url))
 
     async def _happened(
         self, bench: Bench, call_id: str, conference: Conference | None
@@ -243,6 +276,14 @@ def _call(bench: Bench, call_id: str) -> Call:
 
 def _is(event: Event, kind: type[Event], ids: Mapping[str, str]) -> bool:
     return isinstance(event, kind) and all(getattr(event, name) == value for name, value in ids.items())
+
+
+def _names(event: RecordingReady, place: str, id_: str | None) -> None:
+    names = ("conference_id", "bridge_id", "call_id")
+    told = {name: value for name in names if (value := getattr(event, name)) is not None}
+    rule, right = rules.TELLS_WHAT_WAS_RECORDED, {f"{place}_id": id_}
+    check(told == right, rule, f"of a {place} it has {' and '.join(told) or 'none'}, or with another id")
+    check(event.recording_id, rule, "it has no recording_id")
 
 
 def _sound(bench: Bench, event: Event) -> None:

@@ -66,7 +66,11 @@ def all_rules() -> Iterator[Rule]:
 
 WORKS = Rule("one-request", "An operation on what exists and is in the right state succeeds")
 PROMPT = Rule("one-request", "An operation returns as soon as the platform has accepted the request")
-ONE_REQUEST = Rule("one-request", "One call of a hook sends one request that changes something")
+ONE_REQUEST = Rule(
+    "one-request",
+    "One call of a hook sends one request that changes something; only what the platform cannot do with one, which its"
+    " harness declares, takes several",
+)
 NO_RETRY = Rule("one-request", "A provider never sends a request again by itself, whatever became of it")
 RAW_READS = Rule("one-request", "fetch, list_calls and find only look")
 
@@ -82,6 +86,11 @@ ENDS_AGAIN = Rule("end_conference", "Ending a conference that has ended, or neve
 ENDS = Rule("end_conference", "A conference that was ended is over for everyone")
 END_HANGS_UP = Rule("capabilities", "end_hangs_up says whether ending a conference hangs up its calls")
 MAX_MEMBERS = Rule("capabilities", "max_members is how many members a conference holds, no more and no fewer")
+WHOSE = Rule(
+    "fetch",
+    "Conference.key is what the platform itself has written down of our key, or empty; never the key that it was asked"
+    " with",
+)
 SEPARATE = Rule("fetch", "A snapshot of a conference shows its own members and calls, and nobody else's")
 SNAPSHOT = Rule("fetch", "A snapshot shows what is so: every member and call of a conference, with their states")
 UPDATES_ALL = Rule("update_conference", "update_conference changes mute or hold for everyone")
@@ -129,7 +138,10 @@ BRIDGES = Rule(
     "create_bridge connects two answered calls, or makes an empty bridge to dial into, as capabilities.bridging says",
 )
 UNBRIDGES = Rule("end_bridge", "end_bridge takes a bridge down and leaves its calls up; ending what has ended succeeds")
-MOVES = Rule("capabilities", "moves_calls says whether an answered call can be moved from a bridge into a conference")
+MOVES = Rule(
+    "capabilities",
+    "moves_calls says whether the answered calls of a bridge can be moved into a conference, one after the other",
+)
 
 # Media
 
@@ -143,6 +155,11 @@ SENDS_DIGITS = Rule("send_digits", "send_digits sends DTMF to a party")
 
 DECLARED = Rule("capabilities", "What a provider declares it implements, and what it implements it declares")
 UNDECLARED = Rule("capabilities", "What is not declared is refused, or at least not sent to the platform")
+CHOSEN = Rule(
+    "capabilities",
+    "The provider that is tested declares what the tests were chosen by, and its harness excepts nothing that happens"
+    " everywhere",
+)
 PURE = Rule("capabilities", "capabilities is pure: it gives an equal record every time")
 RATES = Rule(
     "capabilities",
@@ -162,6 +179,11 @@ SAME_INTENT = Rule(
 )
 UNDECLARED_KEY = Rule("capabilities", "Idempotency that is there is declared")
 FINDS = Rule("find", "find shows what a request that was lost did create")
+FINDS_WHAT_IS_OVER = Rule(
+    "find",
+    "find gives nothing only where the request was certainly not executed: what it made and what has ended since, as a"
+    " call to somebody who was busy or who has hung up, is shown, or OutcomeUnknown is raised",
+)
 FINDS_NOTHING = Rule("find", "find shows nothing of what was never asked for")
 ADOPTS = Rule("find", "A dial whose reply was lost rings the phone once, and is adopted where it can be found")
 
@@ -181,6 +203,10 @@ CLOSES = Rule("aclose", "aclose releases the connections and leaves the calls al
 TELLS = Rule(
     "events-of-a-platform",
     "What happens on the platform arrives as the normalised event, with the ids that the operations gave",
+)
+TELLS_WHAT_WAS_RECORDED = Rule(
+    "events-of-a-platform",
+    "RecordingReady names what was recorded by exactly one of conference_id, bridge_id and call_id",
 )
 EVENT_IDS = Rule("events-of-a-platform", "Two deliveries of one event have one id, and two events have two")
 VERIFIES = Rule("receive", "A request that the platform did not sign is rejected")

@@ -11,6 +11,9 @@ from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, on_bench
 from confkit.testing.conformance.harness import Harness, Trouble
 from confkit.testing.conformance.rules import check
+from confkit.testing.conformance.subject import where
+
+_happens = where(lambda on, trouble: trouble not in on.harness.lacks)
 
 #: The whole platform is out of reach, so there is no conference to dial into either.
 _NOTHING_WORKS = (Trouble.UNREACHABLE, Trouble.BAD_CREDENTIALS)
@@ -42,6 +45,7 @@ async def troubled(bench: Bench, trouble: Trouble, to: str) -> ProviderError:
 class ErrorRules(Area):
     """See ``docs/contract.md#errors``."""
 
+    @_happens
     @pytest.mark.parametrize("trouble", Trouble, ids=lambda trouble: trouble.value)
     async def test_error(self, harness: Harness, trouble: Trouble) -> None:
         async with on_bench(harness, trouble, "create_call") as bench:
@@ -54,6 +58,7 @@ class ErrorRules(Area):
             if trouble is Trouble.LOST_REPLY and isinstance(error, OutcomeUnknown):
                 check(not error.answered, rules.MEANING, "OutcomeUnknown.answered is set, and nobody answered")
 
+    @_happens
     @pytest.mark.parametrize(
         "trouble", [each for each in Trouble if each not in _NO_ANSWER], ids=lambda trouble: trouble.value
     )
@@ -65,6 +70,7 @@ class ErrorRules(Area):
             except ProviderError as error:
                 check(error.code or error.status or error.raw, rules.CONTEXT, "it has none of them")
 
+    @_happens
     @pytest.mark.parametrize(
         "trouble", [Trouble.UNREACHABLE, Trouble.LOST_REPLY, Trouble.SERVER_ERROR], ids=lambda trouble: trouble.value
     )
