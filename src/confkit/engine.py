@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import anyio
 import pluggy
@@ -23,14 +23,13 @@ from confkit.intake import Arrival, Intake, events_in
 from confkit.leg import made_for
 from confkit.log import logger
 from confkit.messages import Adopted, EndReason, Failure, Happened, MeetingBrief, MeetingEnd
-from confkit.models import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Member, Snapshot
+from confkit.models import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Member, Participant, Snapshot
 from confkit.pacing import Priority, Withdrawal
 from confkit.policy import Policy
+from confkit.roster import Roster
 from confkit.sequence import FLOWS
 from confkit.steps import StepRequest, Steps
-
-if TYPE_CHECKING:
-    from confkit.meeting import Meeting
+from confkit.trace import Trace
 
 #: How long the first poll waits until everyone has been dialled, and the pause after it, in seconds. The pause doubles
 #: up to the provider's ``poll_interval``; all starts over when somebody else is dialled.
@@ -75,6 +74,32 @@ class Surroundings:
     new_id: Callable[[], str] = random_id
     clock: Callable[[], Clock] = Clock
     runtime: RuntimeFactory = InProcessRuntime
+
+
+class Meeting(Protocol):
+    """What the engine needs of a meeting; the application's handle is one."""
+
+    id: str
+
+    @property
+    def conference(self) -> Conference | None: ...
+    @property
+    def bridge(self) -> Bridge | None: ...
+    @property
+    def participants(self) -> tuple[Participant, ...]: ...
+    @property
+    def roster(self) -> Roster: ...
+    @property
+    def trace(self) -> Trace: ...
+
+    def observe(self, flow: str, message: Any) -> None: ...
+    def happened(self, flow: str, event: Event, at: datetime, number: int) -> Event | None: ...
+    def learned(self, flow: str, result: Any) -> None: ...
+    def ended(self, end: MeetingEnd) -> None: ...
+    def lacks_the_cause_of(self, call: Call) -> bool: ...
+    def call_of(self, person: Participant) -> Call: ...
+    async def changed(self) -> None: ...
+    async def finish(self) -> None: ...
 
 
 class Engine:

@@ -7,13 +7,14 @@ import weakref
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 from attrs import evolve, frozen
 
 from confkit import errors
 from confkit.addresses import canonical, problem_with
+from confkit.engine import Engine
 from confkit.errors import (
     ConfkitError,
     MeetingEnded,
@@ -85,9 +86,6 @@ from confkit.policy import Mode, Plan, plan
 from confkit.roster import Facts, Roster, facts_in_event, facts_in_report
 from confkit.trace import Trace
 from confkit.watching import EventStream
-
-if TYPE_CHECKING:
-    from confkit.engine import Engine
 
 Who = str | Party | Participant
 

@@ -229,8 +229,10 @@ class SaysTwiceWhatWasRecorded(FakeProvider):
 
     async def _named(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
         async for event in events:
-            twice = isinstance(event, RecordingReady) and event.call_id is not None
-            yield evolve(event, conference_id="conference-1") if twice else event
+            if isinstance(event, RecordingReady) and event.call_id is not None:
+                yield evolve(event, conference_id="conference-1")
+            else:
+                yield event
 
 
 @caught_by("test_a_webhook_of_a_recording")
