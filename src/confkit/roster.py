@@ -86,13 +86,15 @@ class Facts:
         # Instants come from two clocks, one of which may tell whole seconds only: nobody answers before being dialled.
         answered_at = _not_before(self.answered_at, self.dialled_at)
         ended_at = self.ended[0] if self.ended else self.outcome[0] if self.outcome else None
+        # A bridge can grow into a conference and never the other way, whatever two clocks say of which came first.
+        members = [member for _, member in here if member != ON_BRIDGE]
         return Participant(
             id=id_,
             party=party,
             state=self._state(bool(here)),
             outcome=self._outcome(bool(here)),
             call_id=self.call_id,
-            member_id=_member_id(here[-1][1]) if here else None,
+            member_id=members[-1] if members else None,
             mute=self.mute.value if self.mute else False,
             hold=self.hold.value if self.hold else False,
             dialled_at=self.dialled_at,
@@ -137,10 +139,6 @@ class Facts:
 
 #: A bridge has no members; who is on it is in under this name.
 ON_BRIDGE = "(bridge)"
-
-
-def _member_id(name: str) -> str | None:
-    return None if name == ON_BRIDGE else name
 
 
 def facts_in_event(event: Event, at: datetime, number: int = 0) -> Facts:

@@ -237,3 +237,10 @@ def test_a_roster_keeps_the_order_of_invitation_and_tells_news() -> None:
     assert not roster.learn("m/leg-2", Facts(call_id="c-2"))
     roster.seat("m/leg-2", Party("+19195550102"))
     assert [(person.id, person.call_id) for person in roster.participants()] == [("leg-1", None), ("leg-2", "c-2")]
+
+
+@pytest.mark.parametrize("behind", [-0.5, 0.0, 0.5])
+def test_who_was_on_a_bridge_and_has_joined_is_a_member_whatever_the_platforms_clock_says(behind: float) -> None:
+    on_bridge = report(Stage.JOINED, 1)
+    joined = event(MemberJoined, 1 - behind, member_id="member-1", **place)
+    assert seen([on_bridge, joined]).member_id == "member-1"
