@@ -1,0 +1,175 @@
+"""What the pages say of the code, where it can be checked: paths, names, errors, log events, layers."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import grimp
+import pytest
+
+import confkit
+from confkit import errors
+from confkit.errors import ConfkitError
+from confkit.hookspecs import ProviderSpec
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("plugins/*/README.md"))]
+#: What a page may mean by the first word of a dotted name.
+OBJECTS: dict[str, Any] = {
+    "confkit": confkit,
+    "client": confkit.AsyncClient,
+    "meeting": confkit.Meeting,
+    "Capabilities": confkit.Capabilities,
+    "Conference": confkit.Conference,
+    "Dialled": confkit.Dialled,
+    "Member": confkit.Member,
+    "OutcomeUnknown": confkit.OutcomeUnknown,
+}
+#: What the tutorial writes.
+NEW_PACKAGE = {"tests/test_conformance.py"}
+FOLDERS = ("benchmarks", "docs", "examples", "plugins", "scripts", "src", "tests")
+
+
+def text_of(page: Path) -> str:
+    return page.read_text()
+
+
+def prose_of(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_and_paths_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text_of(page))
+    spans = " ; ".join(re.findall(r"`([^`\n]+)`", prose_of(page)))
+    paths = re.findall(rf"(?<![\w/.])(?:{'|'.join(FOLDERS)})/[\w./-]*\w", spans)
+    lost = [link for link in links if not (page.parent / link).exists()]
+    lost += [path for path in paths if not (ROOT / path).exists() and not (page.parent / path).exists()]
+    assert not [path for path in lost if path not in NEW_PACKAGE and "parrot" not in path]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_headings_that_are_linked_to_are_there(page: Path) -> None:
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", text_of(page)):
+        headings = re.findall(r"^#+ (.*)$", text_of(page.parent / path if path else page), flags=re.MULTILINE)
+        anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert anchor in anchors, f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_names_that_are_written_exist(page: Path) -> None:
+    names = re.findall(r"`([A-Za-z]\w*(?:\.[A-Za-z]\w*)+)(?:\([^`]*)?`", prose_of(page))
+    ours = [name for name in names if name.partition(".")[0] in OBJECTS and name not in attributes_of_spans()]
+    assert not [name for name in ours if not is_there(name)]
+
+
+def is_there(name: str) -> bool:
+    """Whether a dotted name can be followed, as far as classes tell: what an instance alone has is not looked into."""
+    first, *rest = name.split(".")
+    here = OBJECTS[first]
+    for part in rest:
+        found = getattr(here, part, None)
+        if found is None and inspect.ismodule(here):
+            try:
+                found = importlib.import_module(f"{here.__name__}.{part}")
+            except ModuleNotFoundError:
+                return False
+        if found is None:
+            return inspect.isclass(here) and (part in inherited_annotations(here) or part in (here.__doc__ or ""))
+        if not (inspect.ismodule(found) or inspect.isclass(found)):
+            return True
+        here = found
+    return True
+
+
+def attributes_of_spans() -> set[str]:
+    """What stands in OpenTelemetry's spans."""
+    code = (ROOT / "src/confkit/otel.py").read_text()
+    ids = {f"confkit.{name}" for name in ("conference", "call", "member", "bridge")}
+    return set(re.findall(r"\"(confkit\.\w+)\"", code)) | ids
+
+
+def test_the_attributes_of_spans_are_on_their_page() -> None:
+    page = text_of(DOCS / "observability.md")
+    assert not [name for name in attributes_of_spans() if f"`{name}`" not in page]
+
+
+def inherited_annotations(kind: type) -> set[str]:
+    return {name for each in kind.__mro__ for name in getattr(each, "__annotations__", {})}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_tests_that_are_named_exist(page: Path) -> None:
+    named = set(re.findall(r"\b(test_\w+)", prose_of(page)))
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("test_*.py")]
+    known = {path.stem for path in files} | {"test_conformance"}
+    known |= set(re.findall(r"def (test_\w+)\(", "\n".join(path.read_text() for path in files)))
+    assert not sorted(named - known)
+
+
+def test_every_error_is_on_its_page() -> None:
+    page = text_of(DOCS / "errors.md").partition("## Outcomes")[0]
+    ours = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, ConfkitError)}
+    rows = re.findall(r"^\| (`.*?) \|", page, flags=re.MULTILINE)
+    told = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert told >= ours - {"ConfkitError", "ProviderError"}
+    assert told <= ours
+
+
+def test_every_outcome_is_on_the_page_of_errors() -> None:
+    page = text_of(DOCS / "errors.md").partition("## Outcomes")[2].partition("\n## ")[0]
+    assert {outcome.value for outcome in confkit.Outcome} <= set(re.findall(r"`(\w+)`", page))
+
+
+def test_every_log_event_is_on_its_page() -> None:
+    page = text_of(DOCS / "observability.md").partition("## Traces")[0]
+    code = "\n".join(path.read_text() for path in (ROOT / "src/confkit").glob("*.py"))
+    logged = set(re.findall(r"(?:log|logger\(\))\.(?:debug|info|warning|error|exception)\(\s*\"(\w+)\"", code))
+    told = set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE))
+    assert logged == told
+
+
+def test_every_observer_is_on_its_page() -> None:
+    page = text_of(DOCS / "observability.md")
+    hooks = [name for name in vars(ProviderSpec) if name.startswith(("meeting_", "step_"))]
+    assert len(hooks) == 5
+    assert not [name for name in hooks if f"`{name}" not in page]
+
+
+def test_the_fixtures_for_applications_are_on_their_page() -> None:
+    page = prose_of(DOCS / "testing.md")
+    plugin = (ROOT / "src/confkit/testing/pytest_plugin.py").read_text()
+    fixtures = re.findall(r"@pytest\.fixture\ndef (\w+)\(", plugin)
+    assert len(fixtures) == 5
+    assert not [name for name in (*fixtures, "confkit_virtual_time") if name not in page]
+
+
+def test_the_design_shows_the_layers_as_they_are() -> None:
+    """Each arrow of the diagram is an import, and each module has its row."""
+    page = text_of(DOCS / "design.md")
+    graph = grimp.build_graph("confkit", exclude_type_checking_imports=False, cache_dir=None)
+    diagram = re.search(r"```mermaid\n(.*?)```", page, flags=re.DOTALL)
+    assert diagram is not None
+    wrong = []
+    for line in diagram[1].splitlines()[1:]:
+        ends = [[name.strip() for name in end.split("&")] for end in line.split("-->")]
+        for above, below in pairwise(ends):
+            for one, other in product(above, below):
+                found = graph.find_shortest_chain(f"confkit.{one}", f"confkit.{other}", as_packages=True)
+                if found is None or len(found) > 2:
+                    wrong.append(f"{one} --> {other}")
+    assert not wrong
+    rows = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| ((?:`\w+` ?)+)\|", page, flags=re.MULTILINE))))
+    modules = {name.removeprefix("confkit.") for name in graph.find_children("confkit")}
+    assert rows == modules
