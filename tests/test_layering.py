@@ -34,6 +34,7 @@ LAYERS = [
     {"hookspecs", "messages", "trace"},
     {"clock", "policy", "settings", "watching"},
     {"addresses", "capabilities", "errors", "events", "log", "models"},
+    {"text"},
 ]
 # What a plugin may build on. The rest of confkit may change without notice.
 PUBLIC = {

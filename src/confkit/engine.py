@@ -29,6 +29,7 @@ from confkit.policy import Policy
 from confkit.roster import Roster
 from confkit.sequence import FLOWS
 from confkit.steps import StepRequest, Steps
+from confkit.text import one_line
 from confkit.trace import Trace
 
 #: How long the first poll waits until everyone has been dialled, and the pause after it, in seconds. The pause doubles
@@ -433,7 +434,7 @@ class Engine:
         try:
             self._ring.send_nowait(event)
         except anyio.WouldBlock:
-            self._log.warning("incoming_call_missed", call=event.call_id, waiting=CALLERS)
+            self._log.warning("incoming_call_missed", call=one_line(event.call_id), waiting=CALLERS)
 
     async def _stream(self) -> None:
         """Take in the provider's stream; when it breaks, open it again and fetch what may have been missed."""

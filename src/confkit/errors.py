@@ -10,12 +10,20 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from confkit.text import one_line
+
 if TYPE_CHECKING:
     from confkit.models import Participant
 
 
 class ConfkitError(Exception):
-    """The root of every error that confkit raises on purpose."""
+    """The root of every error that confkit raises on purpose.
+
+    As a text it is one line that is safe to show, whatever a platform or a name has put into it.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class PolicyError(ConfkitError):
@@ -119,7 +127,7 @@ class ProviderError(ConfkitError):
         raw: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = one_line(message)
         self.provider = provider
         self.operation = operation
         self.code = code
@@ -135,7 +143,7 @@ class ProviderError(ConfkitError):
             text += f" ({facts})"
         if self.left_behind:
             text += "; NOT undone: " + "; ".join(self.left_behind)
-        return text
+        return one_line(text)
 
 
 class Unauthenticated(ProviderError):

@@ -15,6 +15,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from confkit.addresses import canonical, masked
+from confkit.text import one_line
 
 
 def _raw() -> Any:
@@ -105,8 +106,8 @@ class Party:
 
     @property
     def label(self) -> str:
-        """The name, else the masked address: fit for logs and diagrams."""
-        return self.name or masked(self.address)
+        """The name, else the masked address, in one line that is safe to show."""
+        return one_line(self.name or "") or masked(self.address)
 
 
 @frozen(kw_only=True)

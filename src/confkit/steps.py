@@ -52,6 +52,7 @@ from confkit.models import (
 )
 from confkit.pacing import Pacer, Priority, Withdrawal
 from confkit.plugins import implements
+from confkit.text import one_line
 from confkit.trace import StepOutcome, StepRecord, Trace, finished, ids_of
 
 #: How often a request is sent that was certainly not executed.
@@ -159,14 +160,14 @@ class Steps:
         self.clock = clock
         self._timeout = request_timeout
         self._patience = 2 * request_timeout.total_seconds()
-        self._show = (lambda number: number) if show_numbers else masked
+        self._show = one_line if show_numbers else masked
         self.traces: dict[str, Trace] = {}
         self._log = logger()
         self._logs_starts, self._logs_ends = enabled(self._log, logging.DEBUG), enabled(self._log, logging.INFO)
 
     def label(self, party: Party) -> str:
         """How a party is called in the trace and in the log."""
-        return party.name or self._show(party.address)
+        return one_line(party.name or "") or self._show(party.address)
 
     def require(self, operation: str) -> None:
         """Refuse an operation that the provider does not implement.
