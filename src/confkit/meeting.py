@@ -382,6 +382,8 @@ class Meeting:
                 self._roster.seat(flow, party)
             case LegReport():
                 self._roster.learn(message.leg, facts_in_report(message, self._engine.clock.now()))
+                if message.outcome is not None:
+                    self._trace.note_end(message.leg, message.outcome, self._engine.clock.now())
             case Adopted():
                 self._conference = message.conference
             case Established():

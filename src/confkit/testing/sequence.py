@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from confkit.events import Event
+from datetime import datetime
+
+from confkit.events import CallAnswered, CallEnded, Event, MemberJoined
 from confkit.hookspecs import hookimpl
-from confkit.trace import StepRecord, mermaid
+from confkit.models import EndCause, Outcome
+from confkit.text import one_line
+from confkit.trace import LegEnding, StepRecord, mermaid
 
 _WIDTH = 18
 
@@ -18,6 +22,10 @@ class Sequence:
 
     def __init__(self) -> None:
         self.entries: list[StepRecord | Event] = []
+        self._answered: set[str] = set()
+        self._endings: dict[str, LegEnding] = {}
+        #: When the newest step began or ended. Events have the platform's clock, which is another.
+        self._now: datetime | None = None
 
     @property
     def steps(self) -> tuple[StepRecord, ...]:
@@ -30,29 +38,45 @@ class Sequence:
         return tuple(entry for entry in self.entries if isinstance(entry, Event))
 
     def mermaid(self) -> str:
-        """The steps as a Mermaid sequence diagram."""
-        return mermaid(self.steps)
+        """The steps as a Mermaid sequence diagram, with who left by themselves."""
+        return mermaid(self.steps, self._endings.values())
 
     def text(self) -> str:
         """Everything, a line each."""
         return "\n".join(_line(entry) for entry in self.entries)
 
     @hookimpl
+    def step_started(self, step: StepRecord) -> None:
+        """Keep when it was."""
+        self._has_become(step.started_at)
+
+    @hookimpl
     def step_finished(self, step: StepRecord) -> None:
         """Keep a step."""
         self.entries.append(step)
+        self._has_become(step.started_at + step.duration)
 
     @hookimpl
     def meeting_event(self, meeting: str, event: Event) -> None:
         """Keep an event."""
         del meeting
         self.entries.append(event)
+        match event:
+            case CallAnswered(call_id=call) | MemberJoined(call_id=call):
+                self._answered.add(call)
+            case CallEnded(call_id=call, cause=cause) if self._now is not None:
+                connected = call in self._answered or cause is EndCause.HANGUP
+                outcome = Outcome.LEFT if connected else Outcome.of(cause)
+                self._endings.setdefault(call, LegEnding(call, outcome, self._now))
+
+    def _has_become(self, at: datetime) -> None:
+        self._now = max(self._now or at, at)
 
 
 def _line(entry: StepRecord | Event) -> str:
     if isinstance(entry, Event):
         about = [getattr(entry, name, None) for name in ("call_id", "member_id", "conference_id", "bridge_id")]
-        return f"  <- {type(entry).__name__:{_WIDTH}} {' '.join(filter(None, about))}"
+        return f"  <- {type(entry).__name__:{_WIDTH}} {one_line(' '.join(filter(None, about)))}"
     ids = (entry.conference, entry.call, entry.member, entry.bridge)
     facts = [entry.party, *ids, f"attempt {entry.attempt}" if entry.attempt > 1 else None, entry.error]
-    return f"  -> {entry.operation:{_WIDTH}} {entry.outcome.value:8} {' '.join(filter(None, facts))}"
+    return f"  -> {entry.operation:{_WIDTH}} {entry.outcome.value:8} {one_line(' '.join(filter(None, facts)))}"
