@@ -2,104 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
-import select
 import signal
-import struct
-import subprocess
 import sys
-import termios
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.terminal import COLUMNS, PATIENCE, Terminal
 
 CONFKIT = str(Path(sys.executable).parent / "confkit")
 CONNECT = [CONFKIT, "connect", "--provider", "fake", "--from", "+12018994444"]
 PEOPLE = ["+19195550101", "+19195550102", "+19195550103"]
-PATIENCE = 30.0
-LINES, COLUMNS = 24, 80
-_STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-#: Runs a command with the terminal at its standard input as the one that controls it, as a shell does.
-_AS_A_SHELL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
-
-
-class Terminal:
-    """A command at a pseudo terminal, and what it has written there."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._ours, self._its = os.openpty()
-        fcntl.ioctl(self._its, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-        self.before = self.mode()
-        environment = {
-            name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _AS_A_SHELL, *command],
-            stdin=self._its,
-            stdout=self._its,
-            stderr=self._its,
-            start_new_session=True,
-            env=environment | {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"},
-        )
-        self._bytes = b""
-        self._seen = 0
-
-    def mode(self) -> list[Any]:
-        """How the terminal is set."""
-        return termios.tcgetattr(self._its)
-
-    @property
-    def text(self) -> str:
-        """All that was written, without colours and movements."""
-        return _STYLE.sub("", self._bytes.decode("utf-8", "replace")).replace("\r", "")
-
-    def press(self, *keys: str) -> None:
-        """Type."""
-        os.write(self._ours, "".join(keys).encode())
-
-    def until(self, words: str) -> None:
-        """Read on until these words have been written since the last time."""
-        deadline = time.monotonic() + PATIENCE
-        while (found := self.text.find(words, self._seen)) < 0:
-            assert self._read(deadline), f"no {words!r} after all this:\n{self.text[self._seen :][:4000]}"
-        self._seen = found + len(words)
-
-    def ends(self) -> int:
-        """Read to the end; gives the exit status."""
-        deadline = time.monotonic() + PATIENCE
-        while self.process.poll() is None:
-            self._read(min(deadline, time.monotonic() + 0.1))
-            assert time.monotonic() < deadline, self.text[self._seen :]
-        while self._read(time.monotonic()):
-            pass
-        return self.process.returncode
-
-    def hang_up(self) -> None:
-        """Close the terminal, as when its window is closed."""
-        os.close(self._ours)
-        self._ours = -1
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        for descriptor in (self._ours, self._its):
-            if descriptor >= 0:
-                os.close(descriptor)
-
-    def _read(self, deadline: float) -> bool:
-        if not select.select([self._ours], [], [], max(deadline - time.monotonic(), 0))[0]:
-            return False
-        self._bytes += os.read(self._ours, 65536)
-        return True
-
 
 Open = Callable[..., Terminal]
 

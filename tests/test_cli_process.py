@@ -69,13 +69,84 @@ def test_ctrl_c_in_a_meeting_ends_it(tmp_path: Path) -> None:
     assert chart.read_text().count("hang_up") == 3
 
 
-def test_whoever_reads_the_output_may_leave_early() -> None:
-    with start("--json") as process:
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["providers"], 0),
+        (["providers", "--json"], 0),
+        (["--help"], 0),
+        (["--version"], 0),
+        (["connect", "--help"], 0),
+        ([*CONNECT[1:], "--json"], 0),
+        ([*CONNECT[1:], "--set", "answer_after=100", "--answer-timeout", "0.05", "--json"], 1),
+        ([*CONNECT[1:], "--set", "answer_after=100", "--answer-timeout", "0.05"], 1),
+    ],
+)
+def test_whoever_reads_the_output_may_leave_early(arguments: list[str], status: int) -> None:
+    """As ``confkit ... | head`` does: what was to be said is lost, what was to be done is done."""
+    with subprocess.Popen([*CONFKIT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.close()
         assert process.stderr is not None
-        assert "Traceback" not in process.stderr.read()
+        complaints = process.stderr.read()
+    assert process.returncode == status
+    assert "Traceback" not in complaints
+    assert "BrokenPipe" not in complaints
+
+
+def test_a_meeting_goes_on_when_nobody_reads_about_it(tmp_path: Path) -> None:
+    chart = tmp_path / "sequence.mmd"
+    with start("--set", "answer_after=0.5", "--answer-timeout", "0.1", "--mermaid", str(chart)) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        assert process.stdout is not None
+        outcomes = process.stdout.read()
     assert process.returncode == 1
+    assert outcomes.count("ended") == 3 + 1  # the column, and everybody
+    assert chart.read_text().count("create_call") == 3
+
+
+@pytest.mark.parametrize("module", ["confkit", "confkit.client", "typer", "rich.console", "confkit.cli.app"])
+def test_ctrl_c_while_it_loads_is_no_traceback(module: str) -> None:
+    """A key pressed at the moment at which a module is looked for."""
+    script = f"""
+import os, signal, sys
+
+class Key:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Key())
+sys.argv = ["confkit", "--version"]
+from _confkit import main
+main()
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize(
+    ("handler", "status"),
+    [
+        # Once the command line has been loaded Ctrl-C is heeded, and what goes on then is ended.
+        ("signal.default_int_handler", 130),
+        # As a shell starts what runs in the background.
+        ("signal.SIG_IGN", 0),
+    ],
+)
+def test_ctrl_c_once_it_runs(handler: str, status: int) -> None:
+    script = f"""
+import os, signal, sys
+signal.signal(signal.SIGINT, {handler})
+sys.argv = ["confkit", "--version"]
+import confkit.cli.app
+confkit.cli.app.version = lambda name: os.kill(os.getpid(), signal.SIGINT) or "0.0.0"
+from _confkit import main
+main()
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (status, "")
 
 
 def test_without_the_extra_it_says_what_is_missing() -> None:

@@ -29,6 +29,7 @@ from confkit.cli.session import Session, Wanted
 from confkit.errors import PolicyError, SettingsError
 from confkit.meeting import Meeting
 from confkit.scaffold import command as scaffold
+from confkit.text import one_line
 
 if TYPE_CHECKING:
     from confkit.cli.console import Controls
@@ -79,8 +80,8 @@ def run(arguments: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     options = _Globals()
-    command = typer.main.get_command(app)
     try:
+        command = typer.main.get_command(app)
         status = command.main(args=list(arguments), prog_name="confkit", standalone_mode=False, obj=options)
     except typer.TyperException as error:
         if message := " ".join(error.format_message().split()):
@@ -88,10 +89,6 @@ def run(arguments: Sequence[str]) -> int:
         return REFUSED
     except (typer.Abort, KeyboardInterrupt):
         return _interrupted(signal.SIGINT)
-    except BrokenPipeError:
-        # Whoever read our output has gone; nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:
         return explain(error, debug=options.debug)
     return status if isinstance(status, int) else 0
@@ -235,7 +232,7 @@ def connect(
     if mermaid is not None and session.meeting is not None:
         mermaid.write_text(session.meeting.trace.mermaid())
     if session.established and not as_json and session.meeting is not None:
-        console.print(tables.roster(session.meeting))
+        console.print(tables.roster(session.meeting, width=console.width))
         _print_end(console, session)
     if isinstance(session.failure, PolicyError) and not _has_caller_id(provider, caller_id):
         session.failure.add_note(f"(give the caller ID by --from, or in {_variable(provider)})")
@@ -262,7 +259,7 @@ def providers(as_json: Json = False) -> None:
         if each.problems:
             console.print(Text(f"\n{each.name} is not ready:", style="yellow"))
             for problem in each.problems:
-                console.print(Text(f"  {problem}"))
+                console.print(Text(f"  {one_line(problem)}"))
 
 
 scaffold.add(app)
@@ -339,9 +336,10 @@ def _print_meeting(console: Console, provider: str, meeting: Meeting, *, callbac
     console.print()
     console.print(tables.heading(provider, meeting))
     console.print()
-    console.print(tables.roster(meeting))
+    console.print(tables.roster(meeting, width=console.width))
     console.print()
-    console.print(diagram.draw(meeting.trace.records, meeting.participants, provider), no_wrap=True, crop=True)
+    drawn = diagram.draw(meeting.trace.records, meeting.participants, provider, width=console.width)
+    console.print(drawn, no_wrap=True, crop=True)
     console.print()
     console.print(tables.summary(meeting, callbacks=callbacks))
 
@@ -359,7 +357,7 @@ def _conclude(session: Session, console: Console, *, as_json: bool) -> None:
     if as_json:
         _print_json(session.report)
     elif not session.established and session.meeting is not None and session.meeting.participants:
-        console.print(tables.roster(session.meeting))
+        console.print(tables.roster(session.meeting, width=console.width))
     if session.failure is not None:
         raise session.failure
     if session.interrupted is not None and not session.established:

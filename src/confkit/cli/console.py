@@ -79,14 +79,16 @@ class Controls:
             tasks.cancel_scope.cancel()
 
     def footer(self, width: int) -> list[Text]:
-        """What is being typed or done, and the keys."""
+        """What is being typed or done, and the keys, in lines of so many columns."""
         if self._line is not None:
             head = f"{self._line.prompt}: "
             shown = self._line.text
             while cell_len(head + shown) > width - 2:  # what is typed last is what one wants to see
                 shown = shown[1:]
-            return [Text.assemble((head, "bold"), shown, ("▏", "cyan")), _legend(_TYPING)]
-        return [Text(" · ".join(self._doing), style="yellow", no_wrap=True, overflow="ellipsis"), _legend(_KEYS)]
+            return [Text.assemble((head, "bold"), shown, ("▏", "cyan")), *_legend(_TYPING, width)]
+        doing = Text(" · ".join(self._doing), style="yellow")
+        doing.truncate(width, overflow="ellipsis")
+        return [doing, *_legend(_KEYS, width)]
 
     def _press(self, key: Key | str, meeting: Meeting, tasks: TaskGroup, say: Callable[[Text], None]) -> None:
         people = meeting.participants
@@ -160,5 +162,13 @@ def _holding(person: Participant, meeting: Meeting) -> tuple[str, Command]:
     return f"hold {person.party.label}", lambda: meeting.hold(person)
 
 
-def _legend(keys: tuple[tuple[str, str], ...]) -> Text:
-    return tables.SEPARATOR.join(Text.assemble((key, "bold"), " ", (meaning, "dim")) for key, meaning in keys)
+def _legend(keys: tuple[tuple[str, str], ...], width: int) -> list[Text]:
+    """The keys with what they mean, on as many lines as it takes."""
+    lines: list[Text] = []
+    for key, meaning in keys:
+        entry = Text.assemble((key, "bold"), " ", (meaning, "dim"))
+        if lines and lines[-1].cell_len + len(tables.SEPARATOR) + entry.cell_len <= width:
+            lines[-1] = tables.SEPARATOR.join([lines[-1], entry])
+        else:
+            lines.append(entry)
+    return lines

@@ -9,6 +9,7 @@ from typing import Any
 
 from confkit.addresses import masked
 from confkit.errors import ConfkitError, PluginError, PolicyError
+from confkit.text import one_line
 
 REFUSED = 2  # nothing was sent: the policy, a plugin or a setting stood against it
 FAILED = 1
@@ -29,9 +30,9 @@ def the_one(error: BaseException) -> BaseException:
 
 def sentence(error: BaseException) -> str:
     """What to tell about an error, in one line."""
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     if isinstance(error, ConfkitError):
-        return " ".join([text, *getattr(error, "__notes__", ())])
+        return one_line(" ".join([text, *getattr(error, "__notes__", ())]))
     text = _NUMBER.sub(lambda found: masked(found[0]), text)
     return f"internal error: {type(error).__name__}: {text}".rstrip(": ")
 
@@ -43,7 +44,7 @@ def as_dict(error: BaseException) -> dict[str, Any]:
 
 def complain(message: str) -> None:
     """Write one line to stderr."""
-    print(f"confkit: {message}", file=sys.stderr)
+    print(f"confkit: {one_line(message)}", file=sys.stderr)
 
 
 def explain(error: BaseException, *, debug: bool) -> int:

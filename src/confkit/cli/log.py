@@ -9,10 +9,13 @@ from typing import Any
 
 import structlog
 
+from confkit.text import one_line
+
 
 def configure(*, debug: bool) -> None:
     """Send all log lines to stderr: warnings, or with ``debug`` everything."""
     processors: list[Any] = [
+        _shown,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
@@ -24,6 +27,14 @@ def configure(*, debug: bool) -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _shown(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Whoever logs, plugins included: what a terminal would obey is not in it."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = one_line(value)
+    return event
 
 
 def _no_steps(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from confkit.errors import ConfkitError, SettingsError
 from confkit.plugins import default_capabilities, installed, open_provider
+from confkit.text import one_line
 
 _RATES = "rates"
 
@@ -69,7 +70,7 @@ def matrix(found: list[Listed]) -> Table:
         box=None,
         padding=(0, 2, 0, 0),
     )
-    table.add_row("distribution", *(Text(each.distribution, style="dim") for each in found))
+    table.add_row("distribution", *(Text(one_line(each.distribution), style="dim") for each in found))
     table.add_row("ready", *(_ready(each) for each in found))
     table.add_section()
     labels = dict.fromkeys(label for each in found for label in each.capabilities or () if label != _RATES)
@@ -101,5 +102,5 @@ def _cell(value: Any) -> Text:
         case None | False | [] | "none":
             return Text("–", style="dim")
         case list():
-            return Text(", ".join(value))
-    return Text(str(value))
+            return Text(one_line(", ".join(value)))
+    return Text(one_line(str(value)))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console, Group, RenderableType
+from rich.control import Control
 from rich.live import Live
 from rich.text import Text
 
 from confkit.cli import tables
 from confkit.meeting import Meeting, MeetingState
 from confkit.models import ParticipantState
+from confkit.text import one_line
 
 if TYPE_CHECKING:
     from confkit.cli.console import Controls
@@ -89,7 +92,7 @@ class Lines(_Stoppable):
         return lines
 
     def say(self, line: str | Text) -> None:
-        self._console.print(Text(line) if isinstance(line, str) else line, soft_wrap=True)
+        self._console.print(Text(one_line(line)) if isinstance(line, str) else line, soft_wrap=True)
 
     def stop(self) -> None:
         self._stopped = True
@@ -108,13 +111,21 @@ class Table(Lines):
         self._provider = provider
         self._stay = stay
         self._controls = controls
-        self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
+        self._live = self._opened()
+        self._size = console.size
+        self._told: deque[str | Text] = deque(maxlen=_TOLD)
 
     def __enter__(self) -> Self:
         self._live.start()
         return self
 
+    def say(self, line: str | Text) -> None:
+        self._told.append(line)
+        super().say(line)
+
     def show(self, meeting: Meeting) -> None:
+        if not self._stopped and self._console.size != self._size:
+            self._begin_anew()
         lines = self._changes(meeting)
         if meeting.state is MeetingState.ESTABLISHED:
             # From now on people come and go: that is told in lines, above the table.
@@ -126,19 +137,36 @@ class Table(Lines):
         super().stop()
         self._live.stop()
 
+    def _opened(self) -> Live:
+        return Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+
+    def _begin_anew(self) -> None:
+        """The terminal has another size: its lines may have been wrapped anew, so nobody knows where the picture is."""
+        self._size = self._console.size
+        self._live.stop()
+        self._console.control(Control.clear(), Control.home())
+        for line in self._told:
+            super().say(line)
+        self._live = self._opened()
+        self._live.start()
+
     def _picture(self, meeting: Meeting) -> Group:
         settled = meeting.state is MeetingState.ESTABLISHED
         controls = self._controls if settled else None
-        footer = controls.footer(self._console.width) if controls is not None else [Text(self._hint(meeting), "dim")]
+        width = self._console.width
+        footer = controls.footer(width) if controls is not None else [Text(self._hint(meeting), "dim")]
+        heading = tables.heading(self._provider, meeting)
+        heading.truncate(width, overflow="ellipsis")
         people, records = len(meeting.participants), meeting.trace.records
         room = self._console.height - _FRAME - len(footer) - (_TOLD if settled else 0)
         first, end = _window(people, room, around=controls.selected if controls is not None else 0)
         parts: list[RenderableType] = [
-            tables.heading(self._provider, meeting),
+            heading,
             Text(),
             tables.roster(
                 meeting,
-                moving=True,
+                width=width,
+                live=True,
                 selected=controls.selected if controls is not None else None,
                 shown=slice(first, end),
             ),

@@ -36,6 +36,7 @@ from confkit.events import (
 )
 from confkit.meeting import Meeting
 from confkit.models import Party
+from confkit.text import one_line
 from confkit.watching import Missed
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def said(event: Event, meeting: Meeting) -> str:
         case _:
             words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in type(event).__name__)
             text = words.strip()
-    return f"{name} {text}" if name else text
+    return one_line(f"{name} {text}" if name else text)
 
 
 def _signals() -> AbstractContextManager[AsyncIterator[signal.Signals]]:

@@ -14,6 +14,7 @@ from confkit.addresses import masked
 from confkit.meeting import Meeting, MeetingState
 from confkit.models import Outcome, Participant, ParticipantState
 from confkit.policy import Mode
+from confkit.text import one_line
 from confkit.trace import StepOutcome, StepRecord
 
 #: Dim by a span: the style of a text that joins others would be theirs too.
@@ -53,7 +54,7 @@ def beginning(meeting: Meeting) -> datetime | None:
 
 def heading(provider: str, meeting: Meeting) -> Text:
     """What this meeting is, in one line."""
-    parts = [Text("confkit", style="bold"), Text(provider)]
+    parts = [Text("confkit", style="bold"), Text(one_line(provider))]
     if meeting.mode is not None:
         room = meeting.conference if meeting.mode is Mode.CONFERENCE else meeting.bridge
         parts.append(Text(f"{meeting.mode.value} {short(room.id)}" if room and room.id else meeting.mode.value))
@@ -62,48 +63,68 @@ def heading(provider: str, meeting: Meeting) -> Text:
     return SEPARATOR.join(parts)
 
 
-def roster(meeting: Meeting, *, moving: bool = False, selected: int | None = None, shown: slice = _EVERYBODY) -> Table:
+def roster(
+    meeting: Meeting,
+    *,
+    width: int,
+    live: bool = False,
+    selected: int | None = None,
+    shown: slice = _EVERYBODY,
+) -> Table:
     """A row for every party.
 
     Args:
-        moving: spin while a phone rings.
+        width: of the terminal, in columns. Instants for which there is no room are left out, how long it took to answer
+            first; names and addresses go on in the next line.
+        live: spin while a phone rings, and keep to a line for each row.
         selected: the place, from 0, of the party that keys are about: everyone has a number then, to be chosen by,
             and how long the phone rang makes room for it.
         shown: of whom there is room.
     """
     people, zero = meeting.participants, beginning(meeting)
-    named = any(person.party.name for person in people)
-    chosen = selected is not None
-    instants = ["joined"] if chosen else ["dialled", "answered", "joined"]
+    rows = list(enumerate(people))[shown]
+    instants = ["joined"] if selected is not None else ["dialled", "answered", "joined"]
     if any(person.ended_at for person in people):
         instants.append("ended")
-    table = Table(
-        *([Column(min_width=4, no_wrap=True)] if chosen else []),
-        *(["name"] if named else []),
-        Column("party", max_width=34, no_wrap=True),
-        Column("state", min_width=10),
-        Column("outcome", min_width=9),
-        *(Column(name, justify="right", min_width=8) for name in instants),
-        box=None,
-        padding=(0, 1),
-        header_style="dim",
-    )
-    for place, person in list(enumerate(people))[shown]:
-        times = {
-            "dialled": person.dialled_at,
-            "answered": person.answered_at,
-            "joined": person.joined_at,
-            "ended": person.ended_at,
-        }
-        table.add_row(
-            *([_number(place, place == selected)] if chosen else []),
-            *([Text(person.party.name or "", style="bold", overflow="ellipsis")] if named else []),
-            Text(masked(person.party.address), overflow="ellipsis"),
-            _state(person, moving),
-            _outcome(person),
-            *(Text(_since(zero, times[name]), style="dim" if times[name] is None else "") for name in instants),
-        )
+    columns: dict[str, list[Text]] = {}
+    if selected is not None:
+        columns[""] = [_number(place, place == selected) for place, _ in rows]
+    if any(person.party.name for person in people):
+        columns["name"] = [Text(one_line(person.party.name or ""), style="bold") for _, person in rows]
+    columns["party"] = [Text(masked(person.party.address)) for _, person in rows]
+    columns["state"] = [_state(person, live) for _, person in rows]
+    columns["outcome"] = [_outcome(person) for _, person in rows]
+    for name in instants:
+        columns[name] = [_instant(zero, getattr(person, f"{name}_at")) for _, person in rows]
+    for name in _LEAST_WANTED:
+        if sum(_wide(name, cells) for name, cells in columns.items()) > width:
+            columns.pop(name, None)
+    table = Table(*(_column(name, live=live) for name in columns), box=None, padding=(0, 1), header_style="dim")
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
     return table
+
+
+#: What makes room first.
+_LEAST_WANTED = ("answered", "dialled", "ended", "joined")
+#: How wide columns are at the least, so that they stand still while things happen.
+_LEAST_WIDE = {"": 4, "state": 10, "outcome": 9, "dialled": 8, "answered": 8, "joined": 8, "ended": 8}
+_LONGEST_PARTY = 34
+
+
+def _wide(name: str, cells: Sequence[Text]) -> int:
+    """How wide a column is, with a blank on both sides."""
+    widest = max((cell.cell_len for cell in cells), default=0)
+    if name in ("name", "party"):
+        widest = min(widest, _LONGEST_PARTY)
+    return max(widest, len(name), _LEAST_WIDE.get(name, 0)) + 2
+
+
+def _column(name: str, *, live: bool) -> Column:
+    if name in ("name", "party"):
+        return Column(name, max_width=_LONGEST_PARTY, no_wrap=live, overflow="ellipsis" if live else "fold")
+    instant = name in _LEAST_WANTED
+    return Column(name, min_width=_LEAST_WIDE[name], no_wrap=True, justify="right" if instant else "left")
 
 
 def steps(records: Sequence[StepRecord], *, last: int | None = None, moving: bool = False) -> Table:
@@ -127,7 +148,7 @@ def steps(records: Sequence[StepRecord], *, last: int | None = None, moving: boo
         table.add_row(
             Text(symbol, style=style),
             Text(record.operation, style="dim" if running else ""),
-            Text(record.party or "", overflow="ellipsis"),
+            Text(one_line(record.party or ""), overflow="ellipsis"),
             Text("…" if running else f"{record.duration / timedelta(milliseconds=1):.0f} ms", style="dim"),
             Text(result_of(record), style=style if record.error else "dim", overflow="ellipsis"),
         )
@@ -185,7 +206,8 @@ def undone(records: Sequence[StepRecord]) -> str:
 
 def short(id_: str | None) -> str:
     """The beginning of an id, enough to tell it from others; empty where there is none."""
-    return "" if id_ is None else id_ if len(id_) <= 16 else id_[:15] + "…"
+    shown = one_line(id_ or "")
+    return shown if len(shown) <= 16 else shown[:15] + "…"
 
 
 def word(person: Participant) -> str:
@@ -215,6 +237,10 @@ def _outcome(person: Participant) -> Text:
         return Text("–", style="dim")
     style = {Outcome.JOINED: "green", Outcome.LEFT: "dim"}.get(person.outcome, "red")
     return Text(person.outcome.value.replace("_", " "), style=style)
+
+
+def _instant(zero: datetime | None, at: datetime | None) -> Text:
+    return Text(_since(zero, at), style="dim" if at is None else "")
 
 
 def _frame() -> str:
