@@ -126,7 +126,7 @@ async def test_the_diagram_can_be_drawn_while_it_stands_and_when_it_is_over(coun
 
 
 async def test_a_leg_has_a_lifeline_of_its_own_whatever_its_party_is_called() -> None:
-    people = [
+    people: list[str | Party] = [
         Party(PARTIES[0], "Ann"),
         Party(PARTIES[1], "Ann"),
         "+19195551234",
