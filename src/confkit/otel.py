@@ -11,6 +11,7 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer
 
 from confkit.events import Event
 from confkit.hookspecs import hookimpl
+from confkit.text import one_line
 from confkit.trace import StepOutcome, StepRecord
 
 _GOOD = (StepOutcome.DONE, StepOutcome.ADOPTED)
@@ -65,7 +66,8 @@ class OpenTelemetry:
         span.set_attribute("confkit.attempt", step.attempt)
         for name in ("conference", "call", "member", "bridge"):
             if (value := getattr(step, name)) is not None:
-                span.set_attribute(f"confkit.{name}", value)
+                # A platform's id with half a surrogate pair in it would keep an exporter from sending anything.
+                span.set_attribute(f"confkit.{name}", one_line(value))
         if step.outcome not in _GOOD:
             # The error's sentence may name a party, masked; the outcome says enough here.
             span.set_status(Status(StatusCode.ERROR, step.outcome.value))

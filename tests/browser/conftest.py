@@ -1,6 +1,6 @@
 """The real Mermaid in a real browser: Debian's Chromium, driven by ``render.mjs``.
 
-``CONFKIT_BROWSER=require`` installs what ``package.json`` names where it is missing, and fails where a browser, node or
+``CONFKIT_BROWSER=require`` installs what ``package.json`` names, and fails where a browser, node or
 npm cannot be had. Without it the tests marked ``browser`` are skipped where any of it is missing.
 """
 
@@ -27,10 +27,10 @@ def _missing() -> str | None:
     for command in ("chromium", "node", "npm"):
         if shutil.which(command) is None:
             return f"{command} is not installed"
-    if not (HERE / "node_modules" / "mermaid").is_dir():
-        if os.environ.get("CONFKIT_BROWSER") != "require":
-            return "Mermaid has not been installed; CONFKIT_BROWSER=require does"
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, timeout=PATIENCE)
+    if os.environ.get("CONFKIT_BROWSER") != "require":
+        installed = (HERE / "node_modules" / "mermaid").is_dir()
+        return None if installed else "Mermaid has not been installed; CONFKIT_BROWSER=require does"
+    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, timeout=PATIENCE)
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import anyio
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -62,6 +64,21 @@ async def test_a_step_that_fails_is_an_error_and_no_number_is_told(
     assert outcomes <= {"unavailable", "withdrawn"}  # one that could not be reached makes the quorum impossible
     told = "".join(span.to_json() for span in spans.get_finished_spans())
     assert not [party for party in PARTIES if party[-4:] in told.replace("confkit", "")]
+
+
+def test_an_id_that_cannot_be_written_is_sent_all_the_same(
+    spans: InMemorySpanExporter, observer: OpenTelemetry
+) -> None:
+    step = confkit.StepRecord(
+        meeting=None, step="a", op="a", provider="acme", operation="create_call", call="c-\ud800\n1",
+        started_at=datetime(2026, 3, 1, tzinfo=UTC), outcome=confkit.StepOutcome.DONE,
+    )  # fmt: skip
+    observer.step_started(step)
+    observer.step_finished(step)
+    (span,) = named(spans, "create_call")
+    assert span.attributes is not None
+    assert span.attributes["confkit.call"] == "c- 1"
+    assert span.to_json().encode()
 
 
 class Broken:
