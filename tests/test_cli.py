@@ -388,6 +388,20 @@ def test_a_broken_plugin_breaks_nothing_but_itself(cli: Cli, tmp_path: Path, mon
     assert (ran.status, ran.err) == (0, "")
 
 
+@pytest.mark.parametrize("arguments", [["providers"], ["--help"], ["--debug", "providers"]])
+def test_a_plugin_that_breaks_cannot_write_where_it_likes(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    install(tmp_path, "evil", r"raise ImportError('no\x1b[2J\x9b1A\nconfkit: all is well\u202e')")
+    monkeypatch.syspath_prepend(tmp_path)
+    ran = cli(*arguments)
+    assert ran.status == 0
+    said = ran.out + ran.err
+    assert "confkit: all is well" in said
+    assert all(line.isprintable() for line in said.splitlines())
+    assert not any(line.startswith("confkit: all is well") for line in said.splitlines())
+
+
 def test_a_defect_is_one_line_too(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(
         tmp_path,

@@ -160,7 +160,7 @@ class Steps:
         self.clock = clock
         self._timeout = request_timeout
         self._patience = 2 * request_timeout.total_seconds()
-        self._show = one_line if show_numbers else masked
+        self._show = (lambda number: number) if show_numbers else masked
         self.traces: dict[str, Trace] = {}
         self._log = logger()
         self._logs_starts, self._logs_ends = enabled(self._log, logging.DEBUG), enabled(self._log, logging.INFO)

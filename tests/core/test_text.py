@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+import anyio
 import pytest
+from confkit_fake import FakeProvider
 from hypothesis import example, given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from confkit import InvalidRequest, MeetingError, Party, PolicyError
+from confkit import AsyncClient, InvalidRequest, MeetingError, Party, PolicyError, hookimpl
 from confkit.addresses import masked, problem_with
-from confkit.events import CallEnded
+from confkit.events import CallEnded, Event, IncomingCall
 from confkit.testing.sequence import Sequence
 from confkit.text import mermaid, one_line
 from confkit.trace import StepRecord
@@ -104,3 +108,24 @@ def test_what_a_test_reads_of_a_sequence_is_a_line_for_each_entry(text: str) -> 
     lines = sequence.text().split("\n")
     assert len(lines) == 2
     assert all(map(shows, lines))
+
+
+class Besieged(FakeProvider):
+    """A platform that tells of more callers than can wait, whose calls have awkward ids."""
+
+    @hookimpl
+    async def events(self) -> AsyncIterator[Event]:
+        for number in range(101):
+            yield IncomingCall(
+                provider="fake", id=str(number), call_id="c-\n\x1b[2J1", caller="+19195550101", called="+12018994444"
+            )
+        await anyio.sleep_forever()
+
+
+@pytest.mark.anyio
+@pytest.mark.virtual_time
+async def test_an_id_is_logged_in_one_line() -> None:
+    with capture_logs() as logs:  # a client looks for the log when it is opened
+        async with AsyncClient(Besieged(), caller_id="+12018994444"):
+            await anyio.sleep(1)
+    assert [log["call"] for log in logs if log["event"] == "incoming_call_missed"] == ["c- [2J1"]
