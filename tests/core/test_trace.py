@@ -220,6 +220,12 @@ RINGS = record("create_call", "m/leg-1#1", 0, party="Ann", call="c-1")
             [],
             ["confkit to acme: hang_up Ann", "acme to confkit: no"],
         ),
+        # Dialled once more: the phone rings again, and is still one phone.
+        (
+            [record("create_call", "m/leg-1#2", 5, party="Ann", call="c-2")],
+            [ending("m/leg-1", Outcome.LEFT, 9)],
+            ["acme to Ann: rings", "acme to confkit: c-2", "Ann to acme: hangs up"],
+        ),
         # Over already, and hung up to make sure.
         (
             [record("hang_up", "m/leg-1#2", 5, party="Ann", call="c-1")],
