@@ -31,6 +31,8 @@ LAYERS = [
     {"intake", "roster", "table"},
     {"flows", "steps"},
     {"http", "otel", "pacing", "plugins", "transport"},
+    {"reasons"},
+    {"route"},
     {"hookspecs", "messages", "trace"},
     {"clock", "policy", "settings", "watching"},
     {"addresses", "capabilities", "errors", "events", "log", "models"},

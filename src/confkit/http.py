@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import socket
-import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -37,9 +34,16 @@ from confkit.errors import (
     PermissionDenied,
     ProviderError,
     RateLimited,
+    SettingsError,
     Unauthenticated,
     Unavailable,
 )
+from confkit.reasons import Why, note, refusal_of_proxy
+from confkit.route import HttpSettings as HttpSettings
+from confkit.route import Route
+from confkit.route import http_url as http_url
+from confkit.route import without_credentials as without_credentials
+from confkit.settings import Secret
 from confkit.transport import Progress, certainly_not_sent, load, opened, phases, whole
 
 if TYPE_CHECKING:
@@ -61,6 +65,7 @@ STATUSES: Final[Mapping[int, type[ProviderError]]] = {
     402: InsufficientFunds,
     403: PermissionDenied,
     404: NotFound,
+    407: Unavailable,  # a proxy speaks: the server has received nothing (section 15.5.8)
     408: Unavailable,  # the server did not receive the whole request
     409: Conflict,
     410: NotFound,
@@ -130,17 +135,6 @@ def id_from_location(location: str) -> str:
     return found
 
 
-def without_credentials(url: str) -> str:
-    """The URL as it may be shown: without user info, query and fragment."""
-    scheme, mark, rest = url.partition("://")
-    try:
-        # A credential that nobody has percent-encoded may hold a slash or a question mark: all before the last @ goes.
-        parts = urlsplit(scheme + mark + rest.rpartition("@")[2])
-        return f"{parts.scheme}://{parts.netloc}{parts.path}"
-    except ValueError:
-        return "an unreadable URL"
-
-
 _NUMBER = re.compile(r"\+?\d{7,}")  # in any script
 _SIP = re.compile(r"sips?:[^\s'\"<>]+", re.IGNORECASE)
 _URL = re.compile(r"\b[a-z][a-z0-9+.\-]*://[^\s'\"<>]*", re.IGNORECASE)
@@ -204,7 +198,9 @@ class Reply:
         try:
             return convert(self._json())
         except (ValueError, TypeError, LookupError) as error:
-            raise self.unreadable(f"it lacks what it must have: {redacted(str(error))}") from error
+            problem = self.unreadable(f"it lacks what it must have: {redacted(str(error))}")
+            note(problem, error)
+        raise problem
 
     def confirm(self) -> None:
         """Make sure that a 2xx without a use for its body comes from the provider: empty, or JSON.
@@ -222,7 +218,13 @@ class Reply:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
             what = "it is HTML, not JSON; is base_url right?" if _is_html(self.body) else "it is not JSON"
-            raise self.unreadable(what) from error
+            problem = self.unreadable(what)
+            note(problem, error)
+        raise problem
+
+
+#: What is sent, by name. A :class:`Secret` anywhere in it, or around it, is revealed when it is written.
+Fields = Mapping[str, Any] | Secret[Mapping[str, Any]]
 
 
 class Http:
@@ -235,7 +237,11 @@ class Http:
             not followed.
         errors: the provider's error table.
         secrets: further values that must not show in messages.
+        settings: the way to the host; by default what the environment says.
         transport: in place of the network, for tests.
+
+    Raises:
+        SettingsError: the URL, the credentials, or what the environment says of the way cannot be used.
     """
 
     def __init__(
@@ -243,30 +249,40 @@ class Http:
         provider: str,
         base_url: str,
         *,
-        auth: tuple[str, str] | str,
+        auth: tuple[str, str] | str | Secret[tuple[str, str]] | Secret[str],
         errors: ErrorTable,
         secrets: tuple[str, ...] = (),
+        settings: HttpSettings | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        given, further = Secret[Any](auth), Secret(secrets)
+        del auth, secrets
         self.provider = provider
-        self.base_url = base_url.rstrip("/")
+        self.base_url, credentials = _checked(provider, base_url, given)
+        del base_url
         self._errors = errors
-        basic = isinstance(auth, tuple)
-        credentials = base64.b64encode(":".join(auth).encode()).decode() if basic else str(auth)
         self._headers = {
-            "Authorization": f"{'Basic' if basic else 'Bearer'} {credentials}",
+            "Authorization": credentials.reveal(),
             "Accept": "application/json",
             # Bodies are bounded as they come over the wire, so they must not grow afterwards.
             "Accept-Encoding": "identity",
             "User-Agent": "confkit",
         }
         # Encoded as well: a platform that repeats a request's header repeats the credentials in it.
-        self._secrets = (credentials, *(auth if basic else ()), *secrets)
-        self._transport = transport
-        self._closed = False
+        parts = Secret(given.reveal() if isinstance(given.reveal(), tuple) else ())
+        self._secrets = (credentials.reveal().partition(" ")[2], *parts.reveal(), *further.reveal())
         # Not at the first request: it would arrive some tenths of a second after its time, and the next one, sent at
         # the distance that the limit asks for, too soon after it.
         load()
+        self._transport = transport
+        self._route = (
+            Route.to(self.base_url, settings or HttpSettings(), provider=provider)
+            if transport is None
+            else Route(host=urlsplit(self.base_url).netloc)
+        )
+        #: Our own transports tell how far a request gets.
+        self._tells = transport is None
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"Http({self.provider!r}, {without_credentials(self.base_url)!r})"
@@ -274,22 +290,29 @@ class Http:
     @property
     def host(self) -> str:
         """Host and port, for messages."""
-        return urlsplit(self.base_url).netloc.rpartition("@")[2]
+        return self._route.host
+
+    @property
+    def route(self) -> Route:
+        """The way to the host."""
+        return self._route
 
     async def read(
         self,
         *path: str,
         operation: str,
         decode: Callable[[Any], T],
-        query: Mapping[str, str] | None = None,
+        query: Fields | None = None,
         timeout: timedelta = READ_TIMEOUT,
     ) -> T:
         """GET a resource and convert its JSON; see :meth:`Reply.decode`."""
+        query = None if query is None else Secret(query)
         reply = await self.request("GET", *path, operation=operation, timeout=timeout, query=query)
         return reply.decode(decode)
 
-    async def create(self, *path: str, operation: str, body: Mapping[str, Any], timeout: timedelta) -> str:
+    async def create(self, *path: str, operation: str, body: Fields, timeout: timedelta) -> str:
         """POST a new resource; gives its id, from the Location header."""
+        body = Secret(body)
         reply = await self.request("POST", *path, operation=operation, timeout=timeout, body=body)
         found = reply.id()
         if found == path[-1]:
@@ -297,8 +320,9 @@ class Http:
             raise reply.unreadable("its Location header has no id")
         return found
 
-    async def update(self, *path: str, operation: str, body: Mapping[str, Any], timeout: timedelta) -> None:
+    async def update(self, *path: str, operation: str, body: Fields, timeout: timedelta) -> None:
         """POST to a resource where the status is all the answer there is."""
+        body = Secret(body)
         reply = await self.request("POST", *path, operation=operation, timeout=timeout, body=body)
         reply.confirm()
 
@@ -308,11 +332,13 @@ class Http:
         *path: str,
         operation: str,
         timeout: timedelta,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        form: Mapping[str, str] | None = None,
+        query: Fields | None = None,
+        body: Fields | None = None,
+        form: Fields | None = None,
     ) -> Reply:
         """Send one request, once.
+
+        What is sent shows in no traceback, and neither do the frames of the libraries that send it, where it would.
 
         Args:
             path: segments below ``base_url``, as they are; they are percent-encoded here.
@@ -324,52 +350,68 @@ class Http:
         Raises:
             ProviderError: as the module says.
         """
+        query, body, form = Secret[Any](query), Secret[Any](body), Secret[Any](form)
         exchange = _Exchange(http=self, operation=operation, mutation=method not in ("GET", "HEAD"), timeout=timeout)
+        if self._closed:
+            raise Unavailable("the client is closed", provider=self.provider, operation=operation)
         url = "/".join((self.base_url, *(_segment(part, exchange) for part in path)))
-        transport = self._open(exchange)
-        progress = Progress()
+        progress = Progress(told=self._tells)
+        extensions = {"trace": progress, "timeout": phases(timeout)}
+        request = self._written(exchange, method, url, query=query, body=body, form=form, extensions=extensions)
+        await anyio.lowlevel.checkpoint_if_cancelled()  # whoever was cancelled before sending has sent nothing
+        answer = await _answered(self._open, request, exchange, progress)
+        # From here on the status is known, and it decides, even if the body was lost.
+        if not 200 <= answer.status < 300:
+            raise exchange.refused(answer.status, answer.headers, answer.content if answer.complete else b"")
+        return Reply(
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.content,
+            complete=answer.complete,
+            unreadable=exchange.unreadable(answer.status),
+        )
+
+    def _written(
+        self,
+        exchange: _Exchange,
+        method: str,
+        url: str,
+        *,
+        query: Secret[Any],
+        body: Secret[Any],
+        form: Secret[Any],
+        extensions: dict[str, Any],
+    ) -> Secret[httpx.Request]:
+        """The request, in bytes.
+
+        Raises:
+            InvalidRequest: it has something in it that cannot be written.
+        """
         import httpx
 
+        headers: Secret[dict[str, str]] = Secret(dict(self._headers))
+        content: Secret[bytes | None] = Secret(None)
         try:
-            request = httpx.Request(
-                method,
-                url,
-                params=query,
-                headers=self._headers,
-                json=body,
-                data=form,
-                extensions={"trace": progress, "timeout": phases(timeout)},
+            if body.reveal() is not None:
+                content = Secret(_json(body.reveal()))
+                headers.reveal()["Content-Type"] = "application/json"
+            made = Secret(
+                httpx.Request(
+                    method,
+                    url,
+                    params=_revealed(query.reveal()),
+                    headers=headers.reveal(),
+                    content=content.reveal(),
+                    data=_revealed(form.reveal()),
+                    extensions=extensions,
+                )
             )
         except (ValueError, TypeError, httpx.InvalidURL) as error:
-            raise exchange.unsendable(error) from error
-        request.stream = whole()(request.content)
-        await anyio.lowlevel.checkpoint_if_cancelled()  # whoever was cancelled before sending has sent nothing
-        head: httpx.Response | None = None
-        content, complete, failure = b"", False, None
-        try:
-            with anyio.fail_after(timeout.total_seconds()):
-                head = await transport.handle_async_request(request)
-                content, complete = await _content(head)
-        except Exception as error:  # any: transports let exceptions out that httpx has no word for
-            failure = error
-        finally:
-            if head is not None and not head.is_closed:  # it is, when it was read to its end
-                with anyio.move_on_after(1, shield=True):
-                    await head.aclose()
-        if head is None:
-            assert failure is not None
-            raise exchange.unanswered(failure, progress) from failure
-        # From here on the status is known, and it decides, even if the body was lost.
-        headers = _names_in_lower_case(head.headers.raw)
-        if not head.is_success:
-            raise exchange.refused(head.status_code, headers, content if complete else b"")
-        return Reply(
-            status=head.status_code,
-            headers=headers,
-            body=content,
-            complete=complete,
-            unreadable=exchange.unreadable(head.status_code),
-        )
+            problem = exchange.unsendable(error)
+        else:
+            made.reveal().stream = whole()(made.reveal().content)
+            return made
+        raise problem
 
     async def aclose(self) -> None:
         """Close all connections; requests sent afterwards are refused."""
@@ -378,12 +420,10 @@ class Http:
         if transport is not None:
             await transport.aclose()
 
-    def _open(self, exchange: _Exchange) -> httpx.AsyncBaseTransport:
+    def _open(self) -> httpx.AsyncBaseTransport:
         """The transport, made at the first request, because only then it is known which event loop runs."""
-        if self._closed:
-            raise Unavailable("the client is closed", provider=self.provider, operation=exchange.operation)
         if self._transport is None:
-            self._transport = opened(self.base_url)
+            self._transport = opened(self._route)
         return self._transport
 
     def safe(self, text: str) -> str:
@@ -396,6 +436,76 @@ class Http:
         return self._errors
 
 
+def _checked(provider: str, url: str, auth: Secret[Any]) -> tuple[str, Secret[str]]:
+    """The base URL, and the ``Authorization`` header."""
+    problems = []
+    basic = isinstance(auth.reveal(), tuple)
+    try:
+        url = http_url(url)
+    except (ValueError, TypeError) as error:
+        problems.append(f"base_url is malformed ({without_credentials(str(url))}: {error})")
+    try:
+        token = Secret(
+            base64.b64encode(":".join(auth.reveal()).encode()).decode()
+            if basic
+            else auth.reveal().encode("ascii").decode()
+        )
+        usable = token.reveal().isprintable() and token.reveal() == token.reveal().strip()
+    except (UnicodeError, TypeError, AttributeError):
+        usable = False
+    if not usable:
+        problems.append("the credentials have characters that no HTTP header can carry")
+    if problems:
+        raise SettingsError(provider, problems)
+    return url, Secret(f"{'Basic' if basic else 'Bearer'} {token.reveal()}")
+
+
+@frozen(kw_only=True)
+class _Answer:
+    """What came back: the status at the least."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
+    complete: bool
+
+
+async def _answered(
+    open_transport: Callable[[], httpx.AsyncBaseTransport],
+    request: Secret[httpx.Request],
+    exchange: _Exchange,
+    progress: Progress,
+) -> _Answer:
+    """Send a request, and read what comes back.
+
+    Raises:
+        ProviderError: no status line came.
+    """
+    head: httpx.Response | None = None
+    content, complete = b"", False
+    problem: ProviderError | None = None
+    progress.follow()
+    try:
+        with anyio.fail_after(exchange.timeout.total_seconds()):
+            head = await open_transport().handle_async_request(request.reveal())
+            content, complete = await _content(head)
+    except Exception as failure:  # any: transports let exceptions out that httpx has no word for
+        problem = exchange.unanswered(failure, progress) if head is None else None
+    except BaseException as stopped:
+        stopped.__traceback__ = None  # the frames of whoever sent have the request in them
+        raise
+    finally:
+        if head is not None and not head.is_closed:  # it is, when it was read to its end
+            with anyio.move_on_after(1, shield=True):
+                await head.aclose()
+    if head is None:
+        assert problem is not None
+        raise problem
+    return _Answer(
+        status=head.status_code, headers=_names_in_lower_case(head.headers.raw), content=content, complete=complete
+    )
+
+
 @frozen(kw_only=True)
 class _Exchange:
     """One request's circumstances, which decide what a failure means."""
@@ -405,18 +515,21 @@ class _Exchange:
     mutation: bool
     timeout: timedelta
 
-    def unanswered(self, failure: Exception, progress: Progress) -> ProviderError:
-        """No status line came."""
-        if certainly_not_sent(failure, progress):
-            why = self._why(failure, missing="connection")
-            return self._error(Unavailable, f"cannot connect to {self.http.host}: {why}")
-        if not self.mutation:
-            return self._error(Unavailable, f"no answer from {self.http.host}: {self._why(failure)}")
-        return self._error(OutcomeUnknown, f"{self._why(failure)}; the request may have been carried out")
-
     def unsendable(self, error: Exception) -> ProviderError:
         """The request cannot be put into bytes."""
         return self._error(InvalidRequest, f"it cannot be written as a request: {self.http.safe(str(error))}")
+
+    def unanswered(self, failure: Exception, progress: Progress) -> ProviderError:
+        """No status line came. The failure is told in words and by its classes; whole, it may hold the request."""
+        why = Why(failure, timeout=self.timeout, url=self.http.base_url)
+        if certainly_not_sent(failure, progress):
+            problem = self._error(Unavailable, why.no_connection(self.http.route, tunnelled=progress.tunnelled))
+        elif not self.mutation:
+            problem = self._error(Unavailable, f"no answer from {self.http.host}: {why.no_reply()}")
+        else:
+            problem = self._error(OutcomeUnknown, f"{why.no_reply()}; the request may have been carried out")
+        note(problem, failure)
+        return problem
 
     def refused(self, status: int, headers: Mapping[str, str], content: bytes) -> ProviderError:
         """A status other than 2xx came."""
@@ -451,6 +564,8 @@ class _Exchange:
         return kind(message, provider=self.http.provider, operation=self.operation, **extra)
 
     def _message(self, status: int, headers: Mapping[str, str], content: bytes, details: ErrorDetails) -> str:
+        if status == 407:
+            return f"cannot connect to {self.http.host}: {refusal_of_proxy(status, self.http.route)}"
         if details.message:
             return self.http.safe(details.message)
         if 300 <= status < 400:
@@ -458,27 +573,24 @@ class _Exchange:
             where = self.http.safe(place[0]) if place else "another path"
             return f"{self.http.host} redirects to {where}, which is not followed; is base_url right?"
         if _is_html(content):
-            return f"{self.http.host} answered with a web page; is base_url right?"
+            through = f" (or the proxy {self.http.route.proxy_host})" if self.http.route.proxy_host else ""
+            return f"{self.http.host}{through} answered with a web page; is base_url right?"
         return "refused without a reason" if status < 500 else "the provider failed"
 
-    def _why(self, failure: Exception, missing: str = "reply") -> str:
-        """The innermost reason, in words; never the text of an exception that may hold a URL."""
-        seconds = f"{self.timeout.total_seconds():g} s"
-        chain = list(_causes(failure))
-        for cause in chain:
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                return f"TLS: certificate not accepted: {cause.verify_message or 'no reason given'}"
-            if isinstance(cause, ssl.SSLError):
-                return f"TLS: {(cause.reason or 'handshake failed').replace('_', ' ').lower()}"
-            if isinstance(cause, socket.gaierror):
-                return "the name is not known"
-            if isinstance(cause, OSError) and not isinstance(cause, TimeoutError) and cause.errno:
-                return os.strerror(cause.errno).lower()
-        if any("Timeout" in type(cause).__name__ for cause in chain):
-            return f"no {missing} within {seconds}"
-        if any("Protocol" in type(cause).__name__ for cause in chain):
-            return "the connection was closed, or spoke no HTTP, before the reply"
-        return "the connection was lost before the reply"
+
+def _json(body: Any) -> bytes:
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_reveal)
+    return text.encode()
+
+
+def _reveal(value: object) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _revealed(fields: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if fields is None else {name: Secret(value).reveal() for name, value in fields.items()}
 
 
 async def _content(response: httpx.Response) -> tuple[bytes, bool]:
@@ -515,24 +627,8 @@ def _segment(part: str, exchange: _Exchange) -> str:
     try:
         return quote(part, safe="")
     except UnicodeEncodeError as error:  # JSON can bring half a surrogate pair
-        raise exchange.unsendable(error) from error
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The exceptions behind an exception, those in groups included."""
-    seen: set[int] = set()
-    waiting = [error]
-    while waiting:
-        error = waiting.pop(0)
-        if error is None or id(error) in seen:
-            continue
-        seen.add(id(error))
-        yield error
-        waiting += [error.__cause__, error.__context__]
-        if isinstance(error, BaseExceptionGroup):
-            waiting += error.exceptions
-        if isinstance(error, OSError):
-            waiting.append(getattr(error, "os_error", None))  # where aiohttp keeps it
+        problem = exchange.unsendable(error)
+    raise problem
 
 
 def _object(content: bytes) -> dict[str, Any]:

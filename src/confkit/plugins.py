@@ -10,7 +10,7 @@ import pluggy
 from confkit.capabilities import Capabilities
 from confkit.errors import PluginError, ProviderNotFound
 from confkit.hookspecs import PROJECT, REQUIRED, ModuleSpec, ProviderSpec
-from confkit.settings import Settings
+from confkit.settings import Secret, Settings
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -53,7 +53,7 @@ def load_module(name: str) -> Any:
 
 
 def open_provider(
-    provider: str | object, keywords: Mapping[str, Any], *, plugins: Sequence[object] = ()
+    provider: str | object, keywords: Mapping[str, Any] | Secret[Mapping[str, Any]], *, plugins: Sequence[object] = ()
 ) -> tuple[str, pluggy.PluginManager]:
     """Build a provider and the manager that its hooks are called through.
 
@@ -68,20 +68,21 @@ def open_provider(
     Raises:
         PluginError: an operation or argument is misspelt, or a required operation is missing.
     """
+    given: Secret[Mapping[str, Any]] = Secret(keywords)
+    del keywords
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(ModuleSpec)
     manager.add_hookspecs(ProviderSpec)
     if isinstance(provider, str):
         name = provider
         register(manager, load_module(name), f"{name} (module)")
-        built = manager.hook.confkit_create_provider(settings=Settings(provider=name, keywords=keywords))
+        built = manager.hook.confkit_create_provider(settings=Settings(provider=name, keywords=given))
         if built is None:
             raise PluginError(f"the plugin {name!r} does not implement confkit_create_provider")
     else:
-        if keywords:
-            raise PluginError(
-                f"settings ({', '.join(sorted(keywords))}) are for a provider given by name; this one is built already"
-            )
+        if given.reveal():
+            names = ", ".join(sorted(given.reveal()))
+            raise PluginError(f"settings ({names}) are for a provider given by name; this one is built already")
         built = provider
         name = str(getattr(provider, "name", type(provider).__name__))
     register(manager, built, name)

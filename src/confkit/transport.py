@@ -11,14 +11,18 @@ from __future__ import annotations
 import contextlib
 import ssl
 import sys
+import warnings
+from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from attrs import define
+
+from confkit.route import Route
+from confkit.settings import Secret
 
 if TYPE_CHECKING:
     import httpx
@@ -27,43 +31,52 @@ if TYPE_CHECKING:
 #: closing connection is one whose outcome nobody knows.
 _KEEPALIVE_SECONDS: Final = 3.0
 _CONNECTIONS: Final = 100
+#: aiohttp's switch for sending again by itself.
+_RESENDING: Final = "_retry_connection"
 
 
 def load() -> None:
-    """Import what opening a transport needs."""
+    """Import what opening a transport needs.
+
+    Warns:
+        RuntimeWarning: the installed aiohttp cannot be used.
+    """
     import_module("httpx")
     with contextlib.suppress(ImportError):
+        aiohttp: Any = import_module("aiohttp")
         import_module("httpx_aiohttp")
+        if not _can_send_once(aiohttp):
+            warnings.warn(
+                f"aiohttp {aiohttp.__version__} sends requests again by itself and cannot be told not to, so confkit "
+                "connects without it, which takes more processor time; confkit[fast] names the versions that can",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
-def opened(base_url: str) -> httpx.AsyncBaseTransport:
+def _can_send_once(aiohttp: Any) -> bool:
+    """Whether it can be kept from sending GET, PUT and DELETE again by itself; the switch is not public."""
+    return _RESENDING in getattr(aiohttp.ClientSession, "ATTRS", ()) or hasattr(aiohttp.ClientSession, _RESENDING)
+
+
+def opened(route: Route) -> httpx.AsyncBaseTransport:
     """A pool of connections to one host, in the running event loop."""
     import httpx
 
-    # Reading the certificate authorities takes longer than a request. Without TLS none are needed, and a context
-    # that knows none trusts nobody.
-    encrypted = base_url.lower().startswith("https:")
-    verify = httpx.create_ssl_context() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    proxy = proxy_for(base_url)
-    if proxy is None and (fast := _fast(verify)) is not None:
+    # A context that knows no authorities trusts nobody.
+    verify = route.trust or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if route.proxy is None and (fast := _fast(verify)) is not None:
         return fast
     limits = httpx.Limits(
         max_connections=_CONNECTIONS,
         max_keepalive_connections=_CONNECTIONS,
         keepalive_expiry=_KEEPALIVE_SECONDS,
     )
-    return httpx.AsyncHTTPTransport(verify=verify, limits=limits, proxy=proxy)
-
-
-def proxy_for(base_url: str) -> str | None:
-    """The proxy that the environment names for a host: ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY`` and the like."""
-    parts = urlsplit(base_url)
-    host = parts.netloc.rpartition("@")[2]
-    proxies = getproxies()
-    found = proxies.get(parts.scheme.lower()) or proxies.get("all")
-    if not found or proxy_bypass(host):
-        return None
-    return found if "://" in found else f"http://{found}"
+    proxy: Secret[httpx.Proxy | None] = Secret(None)
+    if route.proxy is not None:
+        encrypted = route.proxy.reveal().startswith("https:")
+        proxy = Secret(httpx.Proxy(route.proxy.reveal(), ssl_context=route.trust if encrypted else None))
+    return httpx.AsyncHTTPTransport(verify=verify, limits=limits, proxy=proxy.reveal())
 
 
 def _fast(verify: ssl.SSLContext) -> httpx.AsyncBaseTransport | None:
@@ -76,16 +89,26 @@ def _fast(verify: ssl.SSLContext) -> httpx.AsyncBaseTransport | None:
         httpx_aiohttp: Any = import_module("httpx_aiohttp")
     except ImportError:
         return None
-
-    def session() -> Any:
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=verify)
-        made = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        # It would send GET, PUT and DELETE again by itself when a connection dies; there is no public switch.
-        made._retry_connection = False
-        return made
-
+    if not _can_send_once(aiohttp):
+        return None
+    trace = aiohttp.TraceConfig(trace_config_ctx_factory=_progress)
+    trace.on_request_headers_sent.append(_sends_to_the_host)
+    connector = aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=verify)
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace])
+    setattr(session, _RESENDING, False)
     transport: httpx.AsyncBaseTransport = httpx_aiohttp.AiohttpTransport(client=session, verify=verify)
     return transport
+
+
+def _progress(trace_request_ctx: object = None) -> Progress | None:
+    del trace_request_ctx
+    return _under_way.get(None)
+
+
+async def _sends_to_the_host(session: object, progress: Progress | None, params: object) -> None:
+    del session, params
+    if progress is not None:
+        progress.sent = True
 
 
 def phases(timeout: timedelta) -> dict[str, float | None]:
@@ -97,15 +120,33 @@ def phases(timeout: timedelta) -> dict[str, float | None]:
 
 @define
 class Progress:
-    """Told by httpcore how far a request got (its ``trace`` extension); other transports tell nothing."""
+    """How far a request got: told by httpcore (its ``trace`` extension) and by aiohttp (its tracing).
+
+    Args:
+        told: whether whoever sends the request tells; what has not been told then has not happened.
+        sent: its first byte may have left.
+        tunnelled: a proxy has made the tunnel to the host, or the proxy is not one that makes any.
+    """
 
     told: bool = False
     sent: bool = False
+    tunnelled: bool = False
 
-    async def __call__(self, event: str, _: object) -> None:
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         self.told = True
-        if event.endswith("send_request_headers.started"):
+        # The proxy is asked for its tunnel by a request too, which is none of ours.
+        connect = getattr(info.get("request"), "method", b"") == b"CONNECT"
+        if event.endswith("send_request_headers.started") and not connect:
             self.sent = True
+        if event.startswith("proxy.") or event.endswith("setup_socks5_connection.complete"):
+            self.tunnelled = True
+
+    def follow(self) -> None:
+        """Be told by aiohttp of the request that the running task makes next."""
+        _under_way.set(self)
+
+
+_under_way: ContextVar[Progress] = ContextVar("confkit_request_under_way")
 
 
 def certainly_not_sent(failure: Exception, progress: Progress) -> bool:
@@ -116,12 +157,6 @@ def certainly_not_sent(failure: Exception, progress: Progress) -> bool:
         return True
     if progress.told:
         return not progress.sent
-    cause = failure.__cause__
-    if type(cause).__module__.partition(".")[0] == "aiohttp":
-        # httpx-aiohttp 0.2.0 turns every ClientConnectionError into ConnectTimeout, even a reset after the
-        # request; only aiohttp's own classes tell the two apart.
-        aiohttp: Any = sys.modules["aiohttp"]
-        return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     before = (
         httpx.ConnectError,
         httpx.ConnectTimeout,
