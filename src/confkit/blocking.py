@@ -19,6 +19,7 @@ from confkit.events import Event, IncomingCall
 from confkit.meeting import Meeting, MeetingState, Who
 from confkit.models import Bridge, Conference, Participant, Party
 from confkit.policy import Mode, Policy
+from confkit.settings import Secret
 from confkit.trace import Trace
 
 if TYPE_CHECKING:
@@ -196,6 +197,9 @@ class Client(_Wrapper):
         webhook_password: str | None = None,
         **settings: Any,
     ) -> None:
+        given = Secret({"public_url": public_url, "webhook_user": webhook_user, "webhook_password": webhook_password})
+        given.reveal().update(settings)
+        del settings, public_url, webhook_user, webhook_password  # a traceback may be shown with its locals
         self._wrapped: AsyncClient = AsyncClient(
             provider,
             caller_id=caller_id,
@@ -203,10 +207,7 @@ class Client(_Wrapper):
             plugins=plugins,
             request_timeout=request_timeout,
             show_numbers=show_numbers,
-            public_url=public_url,
-            webhook_user=webhook_user,
-            webhook_password=webhook_password,
-            **settings,
+            **given.reveal(),
         )
         self._threads: AbstractContextManager[BlockingPortal] | None = None
         self._opened: tuple[BlockingPortal, AbstractContextManager[AsyncClient]] | None = None

@@ -22,6 +22,7 @@ from confkit.models import Party
 from confkit.operations import Operations
 from confkit.plugins import open_provider
 from confkit.policy import Policy
+from confkit.settings import Secret
 from confkit.steps import Steps
 from confkit.webhooks import Addresses, Receiver
 
@@ -61,7 +62,14 @@ class AsyncClient(Operations):
         webhook_password: str | None = None,
         **settings: Any,
     ) -> None:
-        self._name, self._manager = open_provider(provider, settings, plugins=plugins)
+        given, url, user, password = (
+            Secret(settings),
+            Secret(public_url),
+            Secret(webhook_user),
+            Secret(webhook_password),
+        )
+        del settings, public_url, webhook_user, webhook_password  # a traceback may be shown with its locals
+        self._name, self._manager = open_provider(provider, given, plugins=plugins)
         variable = f"{self._name.upper().replace('-', '_')}_CALLER_ID"
         self._caller_id = caller_id or os.environ.get(variable) or None
         self._policy = policy or Policy()
@@ -71,9 +79,9 @@ class AsyncClient(Operations):
         self._engine: Engine | None = None
         self._surroundings = Surroundings()
         self._addresses: Addresses | None = None
-        if public_url is not None:
-            self._addresses = Addresses(public_url, user=webhook_user, password=webhook_password)
-        elif webhook_user is not None or webhook_password is not None:
+        if url.reveal() is not None:
+            self._addresses = Addresses(url, user=user, password=password)
+        elif user.reveal() is not None or password.reveal() is not None:
             raise SettingsError("confkit", ["webhook_user and webhook_password are for a public_url"])
         self._receiver = Receiver(self._addresses, lambda: self._engine)
 

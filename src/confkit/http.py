@@ -42,8 +42,8 @@ from confkit.reasons import Why, note, refusal_of_proxy
 from confkit.route import HttpSettings as HttpSettings
 from confkit.route import Route
 from confkit.route import http_url as http_url
-from confkit.route import without_credentials as without_credentials
 from confkit.settings import Secret
+from confkit.settings import without_credentials as without_credentials
 from confkit.transport import Progress, certainly_not_sent, load, opened, phases, whole
 
 if TYPE_CHECKING:
@@ -244,6 +244,8 @@ class Http:
         SettingsError: the URL, the credentials, or what the environment says of the way cannot be used.
     """
 
+    provider = base_url = ""  # a traceback that comes out of __init__ shows the object, too
+
     def __init__(
         self,
         provider: str,
@@ -255,11 +257,10 @@ class Http:
         settings: HttpSettings | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        given, further = Secret[Any](auth), Secret(secrets)
-        del auth, secrets
+        url, given, further = Secret(base_url), Secret[Any](auth), Secret(secrets)
+        del base_url, auth, secrets
         self.provider = provider
-        self.base_url, credentials = _checked(provider, base_url, given)
-        del base_url
+        self.base_url, credentials = _checked(provider, url, given)
         self._errors = errors
         self._headers = {
             "Authorization": credentials.reveal(),
@@ -436,14 +437,14 @@ class Http:
         return self._errors
 
 
-def _checked(provider: str, url: str, auth: Secret[Any]) -> tuple[str, Secret[str]]:
+def _checked(provider: str, url: Secret[str], auth: Secret[Any]) -> tuple[str, Secret[str]]:
     """The base URL, and the ``Authorization`` header."""
     problems = []
     basic = isinstance(auth.reveal(), tuple)
     try:
-        url = http_url(url)
+        url = Secret(http_url(url.reveal()))
     except (ValueError, TypeError) as error:
-        problems.append(f"base_url is malformed ({without_credentials(str(url))}: {error})")
+        problems.append(f"base_url is malformed ({without_credentials(url.reveal())}: {error})")
     try:
         token = Secret(
             base64.b64encode(":".join(auth.reveal()).encode()).decode()
@@ -457,7 +458,7 @@ def _checked(provider: str, url: str, auth: Secret[Any]) -> tuple[str, Secret[st
         problems.append("the credentials have characters that no HTTP header can carry")
     if problems:
         raise SettingsError(provider, problems)
-    return url, Secret(f"{'Basic' if basic else 'Bearer'} {token.reveal()}")
+    return url.reveal(), Secret(f"{'Basic' if basic else 'Bearer'} {token.reveal()}")
 
 
 @frozen(kw_only=True)

@@ -10,6 +10,8 @@ takes longer than everything else together.
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import Any
 
 
@@ -34,3 +36,11 @@ def enabled(log: Any, level: int) -> bool:
     """Whether an event of this level goes anywhere; so it is taken to where the logger cannot tell."""
     check = getattr(log, "is_enabled_for", None)
     return check is None or bool(check(level))
+
+
+def place(error: BaseException) -> str:
+    """An exception's class and the lines that it came through, without their locals: where these hold what somebody
+    sent us, a log that shows tracebacks with locals must not have it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = (f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)
+    return f"{type(error).__name__} at {', '.join(lines)}"

@@ -21,27 +21,13 @@ from urllib.request import getproxies, proxy_bypass
 from attrs import Attribute, field, frozen
 
 from confkit.errors import SettingsError
-from confkit.settings import Secret
+from confkit.settings import Secret, without_credentials
 
 #: The variables that name certificate authorities, the first that is set first.
 _AUTHORITIES: Final = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 #: What ``openssl rehash`` calls a certificate, and OpenSSL looks for.
 _REHASHED: Final = re.compile(r"[0-9a-f]{8}\.\d+")
-
-
-def without_credentials(url: str) -> str:
-    """The URL as it may be shown: without user info, query and fragment."""
-    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
-    # A credential that nobody has percent-encoded may hold a slash or a question mark: all before the last @ goes.
-    rest = rest.rpartition("@")[2]
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.\-]*", scheme):
-        scheme = mark = ""
-    try:
-        parts = urlsplit(f"//{rest}")
-    except ValueError:
-        return "an unreadable URL"
-    return f"{scheme.lower()}{mark}{parts.netloc}{parts.path}"
 
 
 def _text(given: Any) -> str:
@@ -139,9 +125,7 @@ class HttpSettings:
     """
 
     ca_file: str | None = field(default=None, converter=_path, validator=_readable)
-    proxy: str | None = field(
-        default=None, converter=_proxy, repr=lambda url: without_credentials(str(url)) if url else "None"
-    )
+    proxy: str | None = field(default=None, converter=_proxy, repr=without_credentials)
 
 
 @frozen(kw_only=True)

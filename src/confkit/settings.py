@@ -11,17 +11,19 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any, Final, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from attrs import NOTHING, Attribute, Factory, field, fields, frozen
 
 from confkit.errors import SettingsError
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _HIDDEN: Final = "•••"
 
 
-class Secret(Generic[T]):
+class Secret(Generic[T_co]):
     """A value that does not show itself: not in a ``repr``, and so not where a traceback is shown with its locals.
 
     It is neither text nor a mapping, because those who collect errors look into these by themselves. Keep a value
@@ -30,15 +32,35 @@ class Secret(Generic[T]):
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: T | Secret[T]) -> None:
-        self._value: T = value.reveal() if isinstance(value, Secret) else value
+    def __init__(self, value: T_co | Secret[T_co]) -> None:
+        self._value: T_co = value.reveal() if isinstance(value, Secret) else value
 
-    def reveal(self) -> T:
+    def reveal(self) -> T_co:
         """The value."""
         return self._value
 
     def __repr__(self) -> str:
         return _HIDDEN
+
+
+def without_credentials(url: object) -> str:
+    """The URL as it may be shown: without user info, query and fragment."""
+    url = str(url)
+    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
+    # A credential that nobody has percent-encoded may hold a slash or a question mark: all before the last @ goes.
+    rest = rest.rpartition("@")[2]
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.\-]*", scheme):
+        scheme = mark = ""
+    try:
+        parts = urlsplit(f"//{rest}")
+        place = parts.netloc
+    except ValueError:
+        return "an unreadable URL"
+    try:
+        _ = parts.port
+    except ValueError:  # what stands where the port should may be a password whose host was forgotten
+        place = f"{place.partition(':')[0]}:{_HIDDEN}"
+    return f"{scheme.lower()}{mark}{place}{parts.path}"
 
 
 def _revealed(given: Mapping[str, Any] | Secret[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -102,10 +124,14 @@ def _problems_with(attribute: Attribute[Any], given: Secret[Any], variable: str)
         if attribute.validator and not isinstance(attribute.default, Factory):  # type: ignore[arg-type]
             attribute.validator(None, attribute, value.reveal())
     except Exception as error:  # any: what a converter trips over is a mistake of the value
-        show = attribute.repr if callable(attribute.repr) else repr
+        show = attribute.repr if callable(attribute.repr) else _plain
         shown = "" if attribute.repr is False else _shown(show, given, error)
         return [f"{attribute.name} is malformed{shown}: check {attribute.name}= or {variable}"]
     return []
+
+
+def _plain(given: object) -> str:
+    return without_credentials(given) if isinstance(given, str) and "://" in given else repr(given)
 
 
 def _shown(show: Any, given: Secret[Any], error: Exception) -> str:

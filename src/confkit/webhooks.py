@@ -26,7 +26,8 @@ from confkit.engine import Engine
 from confkit.errors import SettingsError, WebhookRejected
 from confkit.events import Event, Received, WebhookReply, WebhookRequest
 from confkit.intake import INCOMING
-from confkit.log import logger
+from confkit.log import logger, place
+from confkit.settings import Secret
 
 #: The longest body that is read, in bytes: a telephone event has less than a hundredth of it.
 LARGEST_BODY: Final = 64 * 1024
@@ -56,14 +57,25 @@ class Addresses:
         SettingsError: the URL cannot be called, or one of the credentials is missing.
     """
 
-    def __init__(self, public_url: str, *, user: str | None = None, password: str | None = None) -> None:
-        if problems := _problems_with(public_url, user, password):
+    public_url = ""  # a traceback that comes out of __init__ shows the object, too
+
+    def __init__(
+        self,
+        public_url: str | Secret[str | None],
+        *,
+        user: str | Secret[str | None] | None = None,
+        password: str | Secret[str | None] | None = None,
+    ) -> None:
+        given = Secret[Any](public_url), Secret[Any](user), Secret[Any](password)
+        del public_url, user, password
+        if problems := _problems_with(*given):
             raise SettingsError("confkit", problems)
-        self.public_url = public_url.rstrip("/")
+        url, *login = (each.reveal() for each in given)
+        self.public_url = url.rstrip("/")
         parts = urlsplit(self.public_url)
-        login = f"{quote(user, safe='')}:{quote(password or '', safe='')}@" if user else ""
-        self._start = f"{parts.scheme}://{login}{parts.netloc}{parts.path}"
-        self._basic = base64.b64encode(f"{user}:{password}".encode()) if user else None
+        within = ":".join(quote(each, safe="") for each in login) + "@" if login[0] else ""
+        self._start = f"{parts.scheme}://{within}{parts.netloc}{parts.path}"
+        self._basic = base64.b64encode(":".join(login).encode()) if login[0] else None
         # New for every client: a URL from an earlier run, perhaps out of a log, opens nothing.
         self._key = secrets.token_bytes(32)
 
@@ -200,7 +212,7 @@ async def _parsed(engine: Engine, request: WebhookRequest) -> Received:
         raise
     except Exception as error:
         # Reading has no side effects, so this request would fail for ever: it must not be sent again and again.
-        logger().exception("webhook_unreadable", provider=engine.steps.provider)
+        logger().error("webhook_unreadable", provider=engine.steps.provider, error=place(error))
         raise WebhookRejected("the plugin could not read it", status=400) from error
     return received
 
@@ -254,22 +266,28 @@ async def _body(receive: Receive) -> bytes | None:
             return bytes(body)
 
 
-def _problems_with(public_url: str, user: str | None, password: str | None) -> list[str]:
+def _problems_with(url: Secret[Any], user: Secret[Any], password: Secret[Any]) -> list[str]:
     problems = []
     try:
-        parts = urlsplit(public_url)
-        callable_ = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        callable_ = callable_ and public_url.isprintable() and " " not in public_url
-    except ValueError:
-        callable_ = False
-    if not callable_:
+        # Before it is parsed, which could take a part of a password for the path.
+        if "@" in url.reveal():
+            problems.append("public_url has no '@'; credentials are webhook_user and webhook_password")
+        else:
+            parts = Secret(urlsplit(url.reveal()))
+            callable_ = parts.reveal().scheme in ("http", "https") and bool(parts.reveal().hostname)
+            callable_ = (
+                callable_ and parts.reveal().port != 0 and url.reveal().isprintable() and " " not in url.reveal()
+            )
+            if not callable_:
+                raise ValueError
+            if parts.reveal().query or parts.reveal().fragment:
+                problems.append("public_url has no query or fragment")
+    except (ValueError, TypeError, AttributeError):
         problems.append("public_url is where the provider reaches the receiver: https://host/path")
-    elif parts.query or parts.fragment or "@" in parts.netloc:
-        problems.append("public_url has no query or fragment; credentials are webhook_user and webhook_password")
-    if (user is None) != (password is None):
+    if (user.reveal() is None) != (password.reveal() is None):
         problems.append("webhook_user and webhook_password go together")
-    if user is not None and (not user or ":" in user):
+    if user.reveal() is not None and (not user.reveal() or ":" in user.reveal()):
         problems.append("webhook_user is not empty and has no colon (RFC 7617)")
-    if not (user or "").isprintable() or not (password or "").isprintable():
+    if not (user.reveal() or "").isprintable() or not (password.reveal() or "").isprintable():
         problems.append("webhook_user and webhook_password have no control characters (RFC 7617)")
     return problems

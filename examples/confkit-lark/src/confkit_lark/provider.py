@@ -27,6 +27,7 @@ from confkit.models import (
     Op,
     Snapshot,
 )
+from confkit.settings import Secret
 from confkit_lark import webhooks, wire
 from confkit_lark.errors import OVER, TABLE
 from confkit_lark.settings import LarkSettings
@@ -67,6 +68,7 @@ class LarkProvider(ProviderSpec):
             auth=(settings.account, settings.token),
             secrets=(settings.signing_key,),
             errors=TABLE,
+            settings=settings,
             transport=transport,
         )
 
@@ -102,7 +104,7 @@ class LarkProvider(ProviderSpec):
             "To": spec.to,
             "Label": op.key,
             "Timeout": str(math.ceil(spec.answer_timeout.total_seconds())),
-            **({"StatusCallback": spec.callback_url} if spec.callback_url else {}),
+            **({"StatusCallback": Secret(spec.callback_url)} if spec.callback_url else {}),
             **({"Beep": "true" if options["beep"] else "false"} if "beep" in options else {}),
         }
         path = ("rooms", _room(into), "participants")

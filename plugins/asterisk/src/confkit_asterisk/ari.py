@@ -61,7 +61,13 @@ class Ari:
     def __init__(self, settings: AsteriskSettings) -> None:
         self._settings = settings
         self._base_url = f"{settings.base_url}/ari"
-        self._http = Http(PROVIDER, self._base_url, auth=(settings.user, settings.password), errors=errors.TABLE)
+        self._http = Http(
+            PROVIDER,
+            self._base_url,
+            auth=(settings.user, settings.password),
+            errors=errors.TABLE,
+            settings=settings,
+        )
         self._places = anyio.Semaphore(_AT_ONCE)
         self._stream: EventStream | None = None
         self._listening = anyio.Event()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
 
-from confkit.http import without_credentials
+from confkit.http import HttpSettings, http_url, without_credentials
 
 _TEMPLATE: Final = re.compile(r"[A-Za-z0-9]+/[^{}\s]*\{(number|uri)\}[^{}\s]*")
 
@@ -33,19 +32,7 @@ def _name(_: Any, attribute: Attribute[str], value: str) -> None:
 
 
 def _base_url(given: Any) -> str:
-    url = _text(given).rstrip("/").removesuffix("/ari")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("it must be http://host:port or https://host:port")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("it must have no credentials, query or fragment")
-    if parts.port == 0:  # reading the port checks that it is a number
-        raise ValueError("port 0 cannot be connected to")
-    return url
-
-
-def _shown(url: Any) -> str:
-    return without_credentials(str(url))
+    return http_url(given, without="/ari")
 
 
 def _template(_: Any, attribute: Attribute[str | None], value: str | None) -> None:
@@ -63,7 +50,7 @@ def _optional_text(given: Any) -> str | None:
 
 
 @frozen(kw_only=True)
-class AsteriskSettings:
+class AsteriskSettings(HttpSettings):
     """Everything that can be set, by keyword or by ``ASTERISK_*`` variable.
 
     Args:
@@ -73,11 +60,12 @@ class AsteriskSettings:
         application: the name under which this process takes calls; every process needs one of its own.
         endpoint: how a number is dialled: ``PJSIP/{number}@trunk`` for a trunk of that name.
         sip_endpoint: how a SIP URI is dialled: ``PJSIP/trunk/{uri}``.
+        ca_file, proxy: see :class:`confkit.http.HttpSettings`.
     """
 
     user: str = field(converter=_text, validator=_credential)
     password: str = field(repr=False, converter=_text, validator=_credential)
-    base_url: str = field(default="http://127.0.0.1:8088", converter=_base_url, repr=_shown)
+    base_url: str = field(default="http://127.0.0.1:8088", converter=_base_url, repr=without_credentials)
     application: str = field(default="confkit", converter=_text, validator=_name)
     endpoint: str | None = field(default=None, converter=_optional_text, validator=_template)
     sip_endpoint: str | None = field(default=None, converter=_optional_text, validator=_template)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from confkit.errors import InvalidRequest
+from confkit.settings import Secret
 from confkit_bandwidth.wire import PROVIDER
 
 _LONGEST_CALLBACK: Final = timedelta(seconds=10)
@@ -20,6 +21,10 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("must be text")
     return value
+
+
+def _url(value: Any) -> Secret[str]:
+    return Secret(_text(value))  # a fallback is let in by what stands in its URL
 
 
 def _flag(value: Any) -> bool:
@@ -68,13 +73,13 @@ Options = Mapping[str, tuple[str, Callable[[Any], Any]]]
 
 CONFERENCE: Final[Options] = {
     "callback_timeout": ("callbackTimeout", _callback_timeout_ms),
-    "fallback_url": ("fallbackUrl", _text),
+    "fallback_url": ("fallbackUrl", _url),
     "profile": ("profile", _one_of("interpret_digits", "passthru_digits")),
     "tag": ("tag", _text),
 }
 CALL: Final[Options] = {
     "callback_timeout": ("callbackTimeout", _callback_timeout_ms),
-    "fallback_url": ("fallbackUrl", _text),
+    "fallback_url": ("fallbackUrl", _url),
     "recording_enabled": ("recordingEnabled", _flag),
     "recording_file_format": ("recordingFileFormat", _one_of("wav", "mp3")),
     "recording_max_duration": ("recordingMaxDuration", _seconds),

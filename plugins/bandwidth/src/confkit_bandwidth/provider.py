@@ -40,6 +40,7 @@ from confkit.models import (
     RecordAction,
     Snapshot,
 )
+from confkit.settings import Secret
 from confkit_bandwidth import callbacks, options, wire
 from confkit_bandwidth.errors import TABLE
 from confkit_bandwidth.limits import rates
@@ -108,6 +109,7 @@ class BandwidthProvider(ProviderSpec):
             f"{settings.base_url}/v1/users/{quote(settings.user_id, safe='')}",
             auth=(settings.token, settings.secret),
             errors=TABLE,
+            settings=settings,
             transport=transport,
         )
         self._capabilities = capabilities(settings)
@@ -477,9 +479,9 @@ def _path(target: Conference | Member | Call | Bridge) -> tuple[str, ...]:
             return "bridges", found
 
 
-def _callback(url: str | None) -> dict[str, str]:
+def _callback(url: str | None) -> dict[str, Any]:
     # POST always: for a call, GET selects BXML, which executes the answer to a callback (bxmlOverview.md).
-    return {"callbackUrl": url, "callbackHttpMethod": "POST"} if url else {}
+    return {"callbackUrl": Secret(url), "callbackHttpMethod": "POST"} if url else {}
 
 
 def _flags(patch: ConferencePatch | MemberPatch) -> dict[str, bool]:

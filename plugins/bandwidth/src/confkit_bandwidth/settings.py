@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
 from attrs.validators import in_
 
-from confkit.http import without_credentials
+from confkit.http import HttpSettings, http_url, without_credentials
 
 
 def _text(given: Any) -> str:
@@ -30,21 +29,7 @@ def _credential(_: Any, attribute: Attribute[str], value: str) -> None:
 
 
 def _base_url(given: Any) -> str:
-    url = _text(given).rstrip("/").removesuffix("/v1")
-    if "@" in url:  # before it is parsed, which could take a part of a password for the port, and say so
-        raise ValueError("it must have no credentials, query or fragment")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
-        raise ValueError("it must be https://host, or http://host:port for a simulator")
-    if parts.query or parts.fragment:
-        raise ValueError("it must have no credentials, query or fragment")
-    if parts.port == 0:  # reading the port checks that it is a number
-        raise ValueError("port 0 cannot be connected to")
-    return url
-
-
-def _shown(url: Any) -> str:
-    return without_credentials(str(url))
+    return http_url(given, without="/v1")
 
 
 def _count(given: Any) -> int:
@@ -57,7 +42,7 @@ def _count(given: Any) -> int:
 
 
 @frozen(kw_only=True)
-class BandwidthSettings:
+class BandwidthSettings(HttpSettings):
     """Everything that can be set, by keyword or by ``BANDWIDTH_*`` variable.
 
     Args:
@@ -73,12 +58,13 @@ class BandwidthSettings:
             evenly.
         calls_limit: how many calls may be created in any 10 s, per account and per number.
         requests_per_second: for each of the families ``/calls``, ``/conferences`` and ``/bridges``.
+        ca_file, proxy: see :class:`confkit.http.HttpSettings`.
     """
 
     user_id: str = field(converter=_text, validator=_not_empty)
     token: str = field(repr=False, converter=_text, validator=_credential, metadata={"env": "BANDWIDTH_API_TOKEN"})
     secret: str = field(repr=False, converter=_text, validator=_credential, metadata={"env": "BANDWIDTH_API_SECRET"})
-    base_url: str = field(default="https://api.catapult.inetwork.com", converter=_base_url, repr=_shown)
+    base_url: str = field(default="https://api.catapult.inetwork.com", converter=_base_url, repr=without_credentials)
     profile: str = field(default="interpret_digits", validator=in_(("interpret_digits", "passthru_digits")))
     limits: str = field(default="documented", validator=in_(("documented", "off")))
     call_pacing: str = field(default="burst", validator=in_(("burst", "strict")))
