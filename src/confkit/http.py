@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import anyio
+import anyio.abc
 import anyio.lowlevel
 from attrs import field, frozen
 
@@ -38,13 +39,13 @@ from confkit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from confkit.reasons import Why, note, refusal_of_proxy
+from confkit.reasons import Why, is_refusal, note, refusal_of_proxy
 from confkit.route import HttpSettings as HttpSettings
 from confkit.route import Route
 from confkit.route import http_url as http_url
 from confkit.settings import Secret
 from confkit.settings import without_credentials as without_credentials
-from confkit.transport import Progress, certainly_not_sent, load, opened, phases, whole
+from confkit.transport import Progress, ProxyError, certainly_not_sent, connected, load, opened, phases, whole
 
 if TYPE_CHECKING:
     import httpx
@@ -225,6 +226,18 @@ class Reply:
 
 #: What is sent, by name. A :class:`Secret` anywhere in it, or around it, is revealed when it is written.
 Fields = Mapping[str, Any] | Secret[Mapping[str, Any]]
+
+
+class NoConnection(Exception):
+    """A connection did not come about.
+
+    Attributes:
+        refused: nobody listens there at all.
+    """
+
+    def __init__(self, reason: str, *, refused: bool) -> None:
+        super().__init__(reason)
+        self.refused = refused
 
 
 class Http:
@@ -413,6 +426,25 @@ class Http:
             made.reveal().stream = whole()(made.reveal().content)
             return made
         raise problem
+
+    async def connected(self, within: timedelta) -> anyio.abc.ByteStream:
+        """A connection of one's own to the host, by the same way, for what is no request, such as a WebSocket.
+
+        Args:
+            within: how long it may take.
+
+        Raises:
+            NoConnection: none came about; its text says why.
+        """
+        progress = Progress()
+        try:
+            with anyio.fail_after(within.total_seconds()):
+                return await connected(self._route, self.base_url, progress)
+        except (OSError, anyio.EndOfStream, anyio.BrokenResourceError, ProxyError) as failure:
+            why = Why(failure, timeout=within, url=self.base_url)
+            text = why.no_connection(self._route, tunnelled=progress.tunnelled)
+            refused = self._route.proxy is None and is_refusal(failure)
+        raise NoConnection(text, refused=refused)
 
     async def aclose(self) -> None:
         """Close all connections; requests sent afterwards are refused."""

@@ -116,6 +116,13 @@ def refusal_of_proxy(status: int | None, route: Route) -> str:
     return f"{proxy} makes no connection to it{f' ({status})' if status else ''}"
 
 
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether every address of a host refused the connection: nobody listens there at all."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_refusal(each) for each in error.exceptions)
+    return isinstance(error, ConnectionRefusedError) or (error is not None and is_refusal(error.__cause__))
+
+
 def _home(error: BaseException) -> str:
     """The package that an exception's class is from."""
     return type(error).__module__.partition(".")[0]

@@ -25,7 +25,7 @@ from confkit.settings import Secret, without_credentials
 
 #: The variables that name certificate authorities, the first that is set first.
 _AUTHORITIES: Final = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 #: What ``openssl rehash`` calls a certificate, and OpenSSL looks for.
 _REHASHED: Final = re.compile(r"[0-9a-f]{8}\.\d+")
 
@@ -75,14 +75,14 @@ def http_url(given: Any, *, without: str = "") -> str:
 def _proxy(given: Any) -> str | None:
     if given is None:
         return None
-    url = _text(given).rstrip("/")
+    url = _text(given)
     url = url if "://" in url else f"http://{url}"
-    parts = _parts(url, tuple(_PORTS), "it must be http://host:port; credentials in it are percent-encoded")
-    if parts.path or parts.query or parts.fragment:
+    parts = _parts(url, tuple(PORTS), "it must be http://host:port; credentials in it are percent-encoded")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError("it must be http://host:port; credentials in it are percent-encoded")
     if parts.scheme.startswith("socks") and find_spec("socksio") is None:
         raise ValueError("a SOCKS proxy takes the package socksio, which is not installed")
-    return url
+    return url.rstrip("/")
 
 
 def _path(given: Any) -> str | None:
@@ -194,7 +194,7 @@ def _known_to_httpx(url: Secret[str]) -> bool:
 
 def _shown_host(parts: SplitResult) -> str:
     host = parts.hostname or ""
-    return f"{f'[{host}]' if ':' in host else host}:{parts.port or _PORTS[parts.scheme]}"
+    return f"{f'[{host}]' if ':' in host else host}:{parts.port or PORTS[parts.scheme]}"
 
 
 def _trust(ca_file: str | None, problems: list[str]) -> ssl.SSLContext | None:
@@ -219,7 +219,7 @@ def _proxy_for(parts: SplitResult, problems: list[str]) -> Secret[str] | None:
     )
     if found is None:
         return None
-    host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
     if excepted(host, port, proxies.reveal().get("no", "")) or proxy_bypass(parts.netloc):
         return None
     name, url = found

@@ -8,6 +8,7 @@ httpx is loaded where it is used: ``import confkit`` must not load it.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ssl
 import sys
@@ -18,10 +19,14 @@ from datetime import timedelta
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
 
+import anyio
+import anyio.abc
+from anyio.streams.tls import TLSStream
 from attrs import define
 
-from confkit.route import Route
+from confkit.route import PORTS, Route
 from confkit.settings import Secret
 
 if TYPE_CHECKING:
@@ -109,6 +114,71 @@ async def _sends_to_the_host(session: object, progress: Progress | None, params:
     del session, params
     if progress is not None:
         progress.sent = True
+
+
+class ProxyError(Exception):
+    """A proxy makes no tunnel; the status is first in its text, as in httpcore's of this name."""
+
+
+async def connected(route: Route, url: str, progress: Progress) -> anyio.abc.ByteStream:
+    """A connection to the host of a URL, for what is not a request; encrypted where the URL says so.
+
+    Over it, the client speaks first.
+
+    Raises:
+        OSError, anyio.BrokenResourceError, anyio.EndOfStream, ProxyError: none came about.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+    if route.proxy is None:
+        stream: anyio.abc.ByteStream = await anyio.connect_tcp(host, port)
+    else:
+        stream = await _tunnel(route, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        progress.tunnelled = True
+    return await _encrypted(stream, host, route.trust) if parts.scheme == "https" else stream
+
+
+async def _encrypted(stream: anyio.abc.ByteStream, host: str, trust: ssl.SSLContext | None) -> anyio.abc.ByteStream:
+    try:
+        return await TLSStream.wrap(stream, server_side=False, hostname=host, ssl_context=trust)
+    except BaseException:
+        await anyio.aclose_forcefully(stream)
+        raise
+
+
+async def _tunnel(route: Route, target: str) -> anyio.abc.ByteStream:
+    """Ask the proxy for a connection to a host and port (RFC 9110 section 9.3.6)."""
+    assert route.proxy is not None
+    proxy = Secret(urlsplit(route.proxy.reveal()))
+    scheme, host = proxy.reveal().scheme, proxy.reveal().hostname or ""
+    if scheme not in ("http", "https"):
+        raise ProxyError("only requests go through a SOCKS proxy")
+    stream: anyio.abc.ByteStream = await anyio.connect_tcp(host, proxy.reveal().port or PORTS[scheme])
+    if scheme == "https":
+        stream = await _encrypted(stream, host, route.trust)
+    try:
+        ask = Secret(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n".encode() + _login(proxy).reveal() + b"\r\n")
+        await stream.send(ask.reveal())
+        head = b""
+        while b"\r\n\r\n" not in head and len(head) < 65536:
+            head += await stream.receive()
+    except BaseException:
+        await anyio.aclose_forcefully(stream)
+        raise
+    status = head.split(maxsplit=2)[1:2]
+    if not head.startswith(b"HTTP/1.") or status[0][:1] != b"2":
+        await anyio.aclose_forcefully(stream)
+        raise ProxyError(status[0].decode("latin-1") if head.startswith(b"HTTP/1.") else "")
+    return stream
+
+
+def _login(proxy: Secret[SplitResult]) -> Secret[bytes]:
+    user = proxy.reveal().username
+    if user is None:
+        return Secret(b"")
+    password = Secret(unquote(proxy.reveal().password or ""))
+    credentials = Secret(base64.b64encode(f"{unquote(user)}:{password.reveal()}".encode()).decode())
+    return Secret(f"Proxy-Authorization: Basic {credentials.reveal()}\r\n".encode())
 
 
 def phases(timeout: timedelta) -> dict[str, float | None]:

@@ -381,7 +381,7 @@ async def test_a_certificate_that_is_not_trusted_behind_a_proxy(
     accept: Callable[..., Server], serve: Serve, authority: Authority, connect: Connect
 ) -> None:
     host = serve(tls=authority.certificate("other.example"))
-    proxy = _tunnel(accept, host)
+    proxy = tunnel(accept, host)
     await not_sent(
         connect(f"https://localhost:{host.port}", proxy=f"http://{proxy.host}", ca_file=authority.file),
         f"localhost:{host.port} through the proxy {proxy.host}: TLS: certificate not accepted: Hostname mismatch.*",
@@ -393,7 +393,7 @@ async def test_a_proxy_that_makes_a_tunnel(
 ) -> None:
     """Both ways: what is sent arrives, and what is lost then may have been carried out."""
     host = serve(OK, lambda _: None, tls=authority.certificate("localhost"))
-    proxy = _tunnel(accept, host)
+    proxy = tunnel(accept, host)
     http = connect(f"https://localhost:{host.port}", proxy=f"http://{proxy.host}", ca_file=authority.file)
     await http.update("x", operation="hang_up", body={}, timeout=SOON)
     assert type(await change(http)) is OutcomeUnknown
@@ -424,7 +424,7 @@ async def test_a_407_with_no_proxy_that_we_know_of(serve: Serve, connect: Connec
     await not_sent(connect(f"http://{server.host}"), rf"{HERE}: a proxy on the way wants credentials \(407\): .*")
 
 
-def _tunnel(accept: Callable[..., Server], host: Server) -> Server:
+def tunnel(accept: Callable[..., Server], host: Server, tls: ssl.SSLContext | None = None) -> Server:
     """A proxy that connects whoever asks to this host."""
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
@@ -443,5 +443,5 @@ def _tunnel(accept: Callable[..., Server], host: Server) -> Server:
             pump(connection, far)
             back.join()
 
-    proxy: Server = accept(connect_them)
+    proxy: Server = accept(connect_them, tls)
     return proxy

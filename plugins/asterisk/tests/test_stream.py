@@ -14,6 +14,9 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from confkit.http import ErrorTable, Http
+from confkit.settings import Secret
+
 pytestmark = pytest.mark.anyio
 Script = Callable[["Server"], Awaitable[None]]
 
@@ -62,7 +65,9 @@ async def served(script: Script, tasks: anyio.abc.TaskGroup) -> str:
 
 
 async def opened(url: str, quiet: float = 5.0) -> EventStream:
-    return await EventStream.open(url, user="confkit", password="secret", application="app", quiet=quiet)
+    login = ("confkit", "secret")
+    http = Http("asterisk", url, auth=login, errors=ErrorTable())
+    return await EventStream.open(http, login=Secret(login), application="app", quiet=quiet)
 
 
 async def test_messages_whole_and_in_parts() -> None:

@@ -11,6 +11,7 @@ from attrs import define
 
 from confkit.errors import ProviderError, Unauthenticated, Unavailable
 from confkit.http import READ_TIMEOUT, Http
+from confkit.settings import Secret
 from confkit_asterisk import errors
 from confkit_asterisk.settings import AsteriskSettings
 from confkit_asterisk.stream import EventStream, StreamLost
@@ -60,10 +61,9 @@ class Ari:
 
     def __init__(self, settings: AsteriskSettings) -> None:
         self._settings = settings
-        self._base_url = f"{settings.base_url}/ari"
         self._http = Http(
             PROVIDER,
-            self._base_url,
+            f"{settings.base_url}/ari",
             auth=(settings.user, settings.password),
             errors=errors.TABLE,
             settings=settings,
@@ -192,9 +192,8 @@ class Ari:
 
     async def _open(self) -> None:
         stream = await EventStream.open(
-            self._base_url,
-            user=self._settings.user,
-            password=self._settings.password,
+            self._http,
+            login=Secret((self._settings.user, self._settings.password)),
             application=self._settings.application,
         )
         if self._closed:

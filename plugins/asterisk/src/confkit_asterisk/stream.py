@@ -11,6 +11,7 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -22,6 +23,9 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
+
+from confkit.http import Http, NoConnection
+from confkit.settings import Secret
 
 #: How long connecting and the handshake may take together, in seconds.
 CONNECT: Final = 5.0
@@ -58,40 +62,37 @@ class EventStream:
 
     @classmethod
     async def open(
-        cls, base_url: str, *, user: str, password: str, application: str, quiet: float = QUIET
+        cls, http: Http, *, login: Secret[tuple[str, str]], application: str, quiet: float = QUIET
     ) -> EventStream:
         """Connect and shake hands.
 
         Args:
+            http: whose host it is, and the way there.
+            login: user and password.
             quiet: after so many seconds without a message the server is asked for a sign of life, and given as long.
 
         Raises:
             StreamLost: it did not come about.
         """
-        parts = urlsplit(base_url)
-        encrypted = parts.scheme == "https"
+        parts = urlsplit(http.base_url)
         query = urlencode({"app": application})
-        uri = urlunsplit(("wss" if encrypted else "ws", parts.netloc, f"{parts.path}/events", query, ""))
+        scheme = "wss" if parts.scheme == "https" else "ws"
+        uri = urlunsplit((scheme, parts.netloc, f"{parts.path}/events", query, ""))
         protocol = ClientProtocol(parse_uri(uri), max_size=_LARGEST)
         try:
             with anyio.fail_after(CONNECT):
-                host, port = parts.hostname or "", parts.port or (443 if encrypted else 80)
-                stream: anyio.abc.ByteStream
-                if encrypted:
-                    stream = await anyio.connect_tcp(host, port, tls=True)
-                else:
-                    stream = await anyio.connect_tcp(host, port)
+                stream = await http.connected(timedelta(seconds=0.9 * CONNECT))
                 opened = cls(stream, protocol, quiet)
                 try:
-                    await opened._shake_hands(user, password)
+                    await opened._shake_hands(login)
                 except BaseException:
                     await anyio.aclose_forcefully(stream)
                     raise
                 return opened
         except TimeoutError:
             raise StreamLost(f"no answer within {CONNECT:g} s") from None
-        except OSError as error:
-            raise StreamLost(_reason(error), refused=_refused(error)) from error
+        except NoConnection as error:
+            raise StreamLost(str(error), refused=error.refused) from None
 
     async def receive(self) -> Mapping[str, Any]:
         """The next message.
@@ -124,11 +125,11 @@ class EventStream:
             with anyio.CancelScope(shield=True):
                 await anyio.aclose_forcefully(self._stream)
 
-    async def _shake_hands(self, user: str, password: str) -> None:
-        request = self._protocol.connect()
-        credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
-        request.headers["Authorization"] = f"Basic {credentials}"
-        self._protocol.send_request(request)
+    async def _shake_hands(self, login: Secret[tuple[str, str]]) -> None:
+        credentials = Secret(base64.b64encode(":".join(login.reveal()).encode()).decode())
+        request = Secret(self._protocol.connect())
+        request.reveal().headers["Authorization"] = f"Basic {credentials.reveal()}"
+        self._protocol.send_request(request.reveal())
         await self._flush()
         while self._response is None and self._protocol.handshake_exc is None:
             await self._read()
@@ -182,17 +183,3 @@ class EventStream:
     async def _end(self) -> None:
         if isinstance(self._stream, anyio.abc.SocketStream):
             await self._stream.send_eof()
-
-
-def _refused(error: BaseException) -> bool:
-    """Whether every address refused the connection."""
-    if isinstance(error, ConnectionRefusedError):
-        return True
-    cause = error.__cause__
-    if isinstance(cause, BaseExceptionGroup):
-        return all(_refused(each) for each in cause.exceptions)
-    return isinstance(cause, ConnectionRefusedError)
-
-
-def _reason(error: OSError) -> str:
-    return "connection refused" if _refused(error) else "no connection"
