@@ -146,6 +146,17 @@ class _Place(TypedDict):
     conference_id: str
 
 
+class _Whereabouts(TypedDict):
+    conference_id: str | None
+    bridge_id: str | None
+    call_id: str | None
+
+
+def _whereabouts(fact: Fact) -> _Whereabouts:
+    """Where something plays or was recorded: one of the three; a member's place is its call."""
+    return {"conference_id": fact.conference_id, "bridge_id": fact.bridge_id, "call_id": fact.call_id}
+
+
 def event(fact: Fact, exchange: Exchange) -> events.Event:
     """The event for a fact; what confkit has no word for is ``Unknown``."""
     common: _Common = {
@@ -188,11 +199,11 @@ def event(fact: Fact, exchange: Exchange) -> events.Event:
         case FactKind.BRIDGE_ENDED:
             return events.BridgeEnded(**common, bridge_id=bridge_id)
         case FactKind.PLAYBACK_STARTED:
-            return events.PlaybackStarted(**common, conference_id=fact.conference_id, call_id=fact.call_id)
+            return events.PlaybackStarted(**common, **_whereabouts(fact))
         case FactKind.PLAYBACK_ENDED:
-            return events.PlaybackEnded(**common, conference_id=fact.conference_id, call_id=fact.call_id)
+            return events.PlaybackEnded(**common, **_whereabouts(fact))
         case FactKind.RECORDING_READY:
-            return events.RecordingReady(**common, recording_id=fact.recording_id or "", call_id=fact.call_id)
+            return events.RecordingReady(**common, recording_id=fact.recording_id or "", **_whereabouts(fact))
         case FactKind.DIGITS:
             return events.DigitsReceived(**common, call_id=call_id, digits=fact.digit or "")
         case _:
