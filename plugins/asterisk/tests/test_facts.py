@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,6 +45,128 @@ def ledger() -> Ledger:
     return ledger
 
 
+#: Every type of event of ARI (``events.json`` of versions 16 and 22), and what it means where a channel that is a
+#: member, its conference, a playback and a recording are all named in it.
+MEANINGS: dict[str, type[events.Event] | None] = {
+    "ApplicationMoveFailed": events.Unknown,
+    "ApplicationRegistered": events.Unknown,
+    "ApplicationReplaced": events.Unknown,
+    "ApplicationUnregistered": events.Unknown,
+    "BridgeAttendedTransfer": events.Unknown,
+    "BridgeBlindTransfer": events.Unknown,
+    "BridgeCreated": events.ConferenceStarted,
+    "BridgeDestroyed": events.ConferenceEnded,
+    "BridgeMerged": None,
+    "BridgeVideoSourceChanged": None,
+    "CallBroadcast": events.Unknown,
+    "CallClaimed": events.Unknown,
+    "ChannelCallerId": None,
+    "ChannelConnectedLine": None,
+    "ChannelCreated": None,
+    "ChannelDestroyed": events.CallEnded,
+    "ChannelDialplan": None,
+    "ChannelDtmfReceived": events.DigitsReceived,
+    "ChannelEnteredBridge": events.MemberJoined,
+    "ChannelHangupRequest": None,
+    "ChannelHold": events.Unknown,
+    "ChannelLeftBridge": events.MemberLeft,
+    "ChannelStateChange": None,
+    "ChannelTalkingFinished": events.Unknown,
+    "ChannelTalkingStarted": events.Unknown,
+    "ChannelToneDetected": None,
+    "ChannelTransfer": events.Unknown,
+    "ChannelUnhold": events.Unknown,
+    "ChannelUserevent": events.Unknown,
+    "ChannelVarset": None,
+    "ContactStatusChange": events.Unknown,
+    "DeviceStateChanged": None,
+    "Dial": None,
+    "EndpointStateChange": events.Unknown,
+    "MissingParams": events.Unknown,
+    "PeerStatusChange": events.Unknown,
+    "PlaybackContinuing": None,
+    "PlaybackFinished": events.PlaybackEnded,
+    "PlaybackStarted": events.PlaybackStarted,
+    "RESTResponse": events.Unknown,
+    "RecordingFailed": events.RecordingFailed,
+    "RecordingFinished": events.RecordingReady,
+    "RecordingStarted": None,
+    "StasisEnd": None,
+    "StasisStart": None,
+    "TextMessageReceived": events.Unknown,
+    "of a version to come": events.Unknown,
+}
+#: What may change what is known; nothing else does.
+TELLING = {
+    "BridgeCreated",
+    "BridgeDestroyed",
+    "ChannelDestroyed",
+    "ChannelEnteredBridge",
+    "ChannelLeftBridge",
+    "ChannelStateChange",
+    "PlaybackFinished",
+    "PlaybackStarted",
+    "RecordingFailed",
+    "RecordingFinished",
+    "StasisStart",
+}
+
+
+def everything(kind: str) -> dict[str, Any]:
+    """An event that names all that an event can name."""
+    return event(
+        kind,
+        channel=channel(),
+        bridge=bridge("call-1", "call-2"),
+        peer=channel(),
+        playback={"id": "p-1", "target_uri": "bridge:room-1", "state": "playing"},
+        recording={"name": "r-1", "target_uri": "bridge:room-1", "state": "done"},
+        cause=16,
+        digit="5",
+        args=[],
+    )
+
+
+@pytest.mark.parametrize(("kind", "meaning"), MEANINGS.items())
+def test_the_type_alone_says_what_an_event_means(ledger: Ledger, kind: str, meaning: type[events.Event] | None) -> None:
+    facts.take_in(event(IN, channel=channel(), bridge=bridge("call-1")), ledger)
+    before = deepcopy(ledger)
+    found = facts.take_in(everything(kind), ledger)
+    assert [type(each) for each in found] == ([meaning] if meaning else [])
+    assert kind in TELLING or ledger == before
+    leg = ledger.leg("call-1")
+    assert leg is not None
+    assert (leg.bridge == "room-1") is (kind not in ("ChannelLeftBridge", "ChannelDestroyed"))
+    for each in found:
+        if isinstance(each, events.Unknown):
+            assert (each.type, each.call_id, each.conference_id) == (kind, "call-1", "room-1")
+            assert each.raw["type"] == kind
+
+
+@pytest.mark.parametrize("kind", sorted(set(MEANINGS) - {None}))
+def test_what_lacks_everything_means_nothing(ledger: Ledger, kind: str) -> None:
+    before = deepcopy(ledger)
+    found = facts.take_in(event(kind), ledger)
+    assert {type(each) for each in found} <= {events.Unknown}
+    assert ledger == before
+
+
+def test_an_unknown_event_on_a_bridge_of_two_is_of_no_conference(ledger: Ledger) -> None:
+    (found,) = facts.take_in(event("ChannelUserevent", bridge=bridge(name=wire.BRIDGE)), ledger)
+    assert isinstance(found, events.Unknown)
+    assert (found.call_id, found.conference_id) == (None, None)
+
+
+def test_nobody_calls_when_a_channel_takes_the_place_of_another(ledger: Ledger) -> None:
+    """As after a blind transfer: a local channel stands in for the one that has transferred."""
+    before = deepcopy(ledger)
+    new = channel("1.9", name="Local/1000@d-00000000;1")
+    (found,) = facts.take_in(event("StasisStart", args=[], channel=new, replace_channel=channel()), ledger)
+    assert isinstance(found, events.Unknown)
+    assert (found.type, found.call_id) == ("StasisStart", "call-1")
+    assert ledger == before
+
+
 IN, LEFT = "ChannelEnteredBridge", "ChannelLeftBridge"
 CASES: list[tuple[dict[str, Any], dict[str, Any] | None, type[events.Event] | None]] = [
     (event("ChannelStateChange", channel=channel(state="Ringing")), {"call_id": "call-1"}, events.CallRinging),
@@ -56,7 +179,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any] | None, type[events.Event] | No
     ),
     (event("StasisStart", args=[], channel=channel("x", name="Snoop/call-1-00000000")), None, None),
     (
-        event("ChannelDestroyed", cause=17, cause_txt="User busy", channel=channel()),
+        event("ChannelDestroyed", cause=17, cause_txt="User busy", channel=channel(state="Ringing")),
         {"call_id": "call-1", "cause": EndCause.BUSY},
         events.CallEnded,
     ),
@@ -90,7 +213,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any] | None, type[events.Event] | No
         event(
             "RecordingFinished", recording={"name": "r-1", "target_uri": "channel:call-1-listen-op-7", "duration": 1}
         ),
-        {"recording_id": "r-1", "call_id": "call-1"},
+        {"recording_id": "r-1", "call_id": "call-1", "conference_id": None, "bridge_id": None},
         events.RecordingReady,
     ),
     (event("ChannelVarset", variable="X", value="", channel=channel()), None, None),
@@ -153,6 +276,85 @@ def test_when_the_engine_is_gone_everything_is_over(ledger: Ledger) -> None:
     kinds = [type(each) for each in facts.engine_gone(ledger)]
     assert kinds == [events.Unknown, events.CallEnded, events.ConferenceEnded]
     assert facts.engine_gone(ledger) == []
+
+
+NOT_ANSWERED = set(EndCause) - {EndCause.HANGUP, EndCause.FAILED, EndCause.UNKNOWN}
+
+
+@pytest.mark.parametrize("cause", range(128))
+def test_who_has_answered_never_ends_as_one_who_has_not(ledger: Ledger, cause: int) -> None:
+    ledger.advance("call-1", CallState.ANSWERED, None)
+    told = end(ledger, cause, AT)
+    leg = ledger.leg("call-1")
+    assert leg is not None
+    assert told is leg.call.cause
+    general = wire.cause_of(cause)
+    assert told is (EndCause.FAILED if general in NOT_ANSWERED else general)
+
+
+@pytest.mark.parametrize("cause", range(128))
+def test_who_has_not_answered_ends_as_asterisk_says(ledger: Ledger, cause: int) -> None:
+    assert end(ledger, cause, AT) is wire.cause_of(cause)
+
+
+def test_members_and_calls_of_another_process_have_answered(ledger: Ledger) -> None:
+    ledger.known("call-2")
+    payload = event("ChannelDestroyed", cause=18, channel=channel("call-2"))
+    assert [getattr(each, "cause", None) for each in facts.take_in(payload, ledger)] == [EndCause.FAILED]
+    facts.take_in(event(IN, channel=channel(), bridge=bridge("call-1")), ledger)
+    assert end(ledger, 19, AT) is EndCause.FAILED
+
+
+@pytest.mark.parametrize(("state", "cause"), [("Up", EndCause.FAILED), ("Ringing", EndCause.NO_ANSWER)])
+def test_of_a_call_that_is_not_known_its_last_state_tells(state: str, cause: EndCause) -> None:
+    payload = event("ChannelDestroyed", cause=18, channel=channel("call-9", state))
+    assert [getattr(each, "cause", None) for each in facts.take_in(payload, Ledger())] == [cause]
+
+
+@pytest.mark.parametrize("kind", ["RecordingFinished", "RecordingFailed", "PlaybackStarted", "PlaybackFinished"])
+@pytest.mark.parametrize(
+    ("target", "name", "whose"),
+    [
+        ("bridge:room-1", wire.CONFERENCE, ("room-1", None, None)),
+        ("bridge:room-1", wire.BRIDGE, (None, "room-1", None)),
+        ("bridge:of another process", None, ("of another process", None, None)),
+        ("channel:call-1", None, (None, None, "call-1")),
+        ("channel:call-1-whisper", None, (None, None, "call-1")),
+        ("channel:call-1-listen-op-7", None, (None, None, "call-1")),
+    ],
+)
+@pytest.mark.parametrize("over", [False, True])
+def test_media_name_what_they_are_about(
+    ledger: Ledger, kind: str, target: str, name: str | None, whose: tuple[str | None, ...], over: bool
+) -> None:
+    """Also after its end: a recording is ready when what was recorded is over."""
+    if name is not None:
+        facts.take_in(event(IN, channel=channel("call-1"), bridge=bridge("call-0", "call-1", name=name)), ledger)
+    if over:
+        facts.take_in(event("BridgeDestroyed", bridge=bridge(name=name or "")), ledger)
+        facts.take_in(event("ChannelDestroyed", cause=16, channel=channel()), ledger)
+    thing = {"id": "m-1", "name": "m-1", "target_uri": target}
+    (found,) = facts.take_in(event(kind, playback=thing, recording=thing), ledger)
+    assert tuple(getattr(found, each) for each in ("conference_id", "bridge_id", "call_id")) == whose
+
+
+def test_a_conference_is_ours_by_what_asterisk_has_written_down(ledger: Ledger) -> None:
+    (started,) = facts.take_in(event("BridgeCreated", bridge=bridge()), ledger)
+    assert isinstance(started, events.ConferenceStarted)
+    assert started.key == "room-1"
+    assert facts.take_in(event("BridgeCreated", bridge=bridge(name="of another application")), ledger) == []
+    assert wire.conference(bridge()).key == "room-1"
+    assert wire.conference(bridge(name="of another application")).key == ""
+
+
+def test_where_the_engine_does_not_tell_its_application_what_is_up_is_answered() -> None:
+    old = channel()
+    del old["dialplan"]["app_name"]
+    assert wire.channel_state(old) is CallState.ANSWERED
+    assert not wire.tells_its_application(old)
+    early = channel(dialplan={"app_name": "", "app_data": ""})
+    assert wire.channel_state(early) is CallState.RINGING
+    assert wire.tells_its_application(early)
 
 
 @pytest.mark.parametrize("cause", wire.CAUSES)

@@ -76,6 +76,14 @@ class Ari:
         self._closed = False
         self.epoch = 0
 
+    @property
+    def gone(self) -> bool:
+        """Whether the engine's process is known to have ended, and with it everything that was up there.
+
+        Only of an engine on this machine can it be known: elsewhere a port may be closed by what stands between.
+        """
+        return self._outage is not None and self._outage.told and self._settings.on_this_machine
+
     async def send(
         self, method: str, *path: str, operation: str, timeout: timedelta, body: Mapping[str, Any] | None = None
     ) -> Any:
@@ -96,11 +104,13 @@ class Ari:
     async def finish(
         self, method: str, *path: str, operation: str, timeout: timedelta, body: Mapping[str, Any] | None = None
     ) -> None:
-        """Send a request that ends something; what has ended is ended.
+        """Send a request that ends something; what has ended is ended, and so is what was in an engine that is gone.
 
         Args:
             operation: a key of :data:`errors.DONE`, or one whose 404 says so.
         """
+        if self.gone:
+            return
         try:
             await self.send(method, *path, operation=operation, timeout=timeout, body=body)
         except ProviderError as error:
@@ -115,6 +125,8 @@ class Ari:
         timeout: timedelta = READ_TIMEOUT,
     ) -> T | None:
         """GET something; ``None`` when it does not exist."""
+        if self.gone:
+            return None
         async with self._places:
             try:
                 return await self._http.read(*path, operation=operation, decode=decode, timeout=timeout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from confkit import events
@@ -36,32 +36,34 @@ _SILENT: Final = frozenset(
 
 
 def take_in(payload: Mapping[str, Any], ledger: Ledger) -> list[Event]:
-    """Learn from an event, and say what it means."""
+    """Learn from an event, and say what it means.
+
+    Its type alone decides: a user event or a transfer names a channel and a bridge as a leave does, and is none.
+    """
     kind = payload.get("type")
-    common = _common(payload)
-    if isinstance(channel := payload.get("channel"), dict) and isinstance(channel.get("id"), str):
-        if str(channel.get("name", "")).startswith("Snoop/"):
-            return []
-        if isinstance(bridge := payload.get("bridge"), dict):
-            return _membership(str(kind), channel["id"], bridge, common, ledger)
-        if (found := _of_channel(str(kind), channel, payload, common, ledger)) is not None:
-            return found
-    match payload:
-        case {"bridge": dict(bridge)}:
-            return _of_bridge(str(kind), bridge, common, ledger)
-        case {"playback": dict(playback)}:
-            return _of_playback(str(kind), playback, common, ledger)
-        case {"recording": dict(recording)}:
-            return _of_recording(str(kind), recording, common, ledger)
-    if not isinstance(kind, str) or kind in _SILENT:
+    if not isinstance(kind, str) or kind in _SILENT or _of_our_own(payload.get("channel")):
         return []
-    call_id = channel.get("id") if isinstance(channel, dict) else None
-    return [events.Unknown(**common, type=kind, call_id=call_id if isinstance(call_id, str) else None)]
+    common = _common(payload)
+    if (meaning := _MEANINGS.get(kind)) is not None and (found := meaning(payload, common, ledger)) is not None:
+        return found
+    bridge = payload.get("bridge")
+    in_conference = isinstance(bridge, dict) and bridge.get("name") == CONFERENCE
+    return [
+        events.Unknown(
+            **common,
+            type=kind,
+            call_id=_id_of(payload.get("channel")),
+            conference_id=_id_of(bridge) if in_conference else None,
+        )
+    ]
 
 
 def engine_gone(ledger: Ledger) -> list[Event]:
     """Nobody listens at the engine's port any more: its process has ended, and its calls with it."""
     found: list[Event] = []
+    ledger.presumed_gone += [("channels", call_id) for call_id in ledger.legs]
+    pairs = {leg.bridge for leg in ledger.legs.values() if leg.bridge is not None}
+    ledger.presumed_gone += [("bridges", bridge_id) for bridge_id in sorted(ledger.conferences | pairs)]
     for conference_id in sorted(ledger.conferences):
         found.append(
             events.Unknown(
@@ -97,73 +99,102 @@ def _common(payload: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_channel(
-    kind: str, channel: Mapping[str, Any], payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger
-) -> list[Event] | None:
-    """What an event says about a call; ``None`` where it is of another kind."""
-    call_id: str = channel["id"]
-    at = common["occurred_at"]
-    match kind:
-        case "StasisStart":
-            args = payload.get("args")
-            if isinstance(args, list) and wire.DIALLED in args:
-                ledger.advance(call_id, CallState.ANSWERED, at)
-                return [events.CallAnswered(**common, call_id=call_id)]
-            if ledger.leg(call_id) is not None:
-                return []  # it was handed back by the dialplan
-            caller, called = wire.number_of(channel, "caller"), wire.dialled_number(channel)
-            call = Call(
-                provider=PROVIDER, id=call_id, to=called, caller_id=caller, state=CallState.RINGING, created_at=at
-            )
-            ledger.legs[call_id] = Leg(call=call, incoming=True)
-            return [events.IncomingCall(**common, call_id=call_id, caller=caller, called=called)]
-        case "ChannelStateChange" if channel.get("state") in ("Ring", "Ringing"):
-            ledger.advance(call_id, CallState.RINGING, at)
-            return [events.CallRinging(**common, call_id=call_id)]
-        case "ChannelStateChange":
-            # A call that we have dialled is answered when it is in the application: until then nothing can be
-            # done with it. One that came in is there already.
-            leg = ledger.legs.get(call_id)
-            if channel.get("state") == "Up" and leg is not None and leg.incoming:
-                ledger.advance(call_id, CallState.ANSWERED, at)
-                return [events.CallAnswered(**common, call_id=call_id)]
-            return []
-        case "ChannelDestroyed":
-            cause = ledger.end(call_id, wire.cause_of(payload.get("cause")), at)
-            return [events.CallEnded(**common, call_id=call_id, cause=cause)]
-        case "ChannelDtmfReceived":
-            return [events.DigitsReceived(**common, call_id=call_id, digits=str(payload.get("digit", "")))]
-    return None
+def _id_of(thing: object) -> str | None:
+    """The id of a channel, bridge, playback; ``None`` where the event names none."""
+    found = thing.get("id") if isinstance(thing, dict) else None
+    return found if isinstance(found, str) else None
 
 
-def _membership(
-    kind: str, call_id: str, bridge: Mapping[str, Any], common: dict[str, Any], ledger: Ledger
-) -> list[Event]:
-    """A call has entered or left a bridge. The place of a call in a conference has the call's id: it has but one."""
-    bridge_id, name = str(bridge.get("id")), bridge.get("name")
-    entered = kind == "ChannelEnteredBridge"
-    if entered:
-        place(ledger, call_id, bridge_id, conference=name == CONFERENCE)
-    elif (leg := ledger.leg(call_id)) is not None and leg.bridge == bridge_id:
-        leg.bridge = None
-    if name == BRIDGE:
-        complete = entered and len(wire.members_of(bridge)) == 2
-        return [events.BridgeStarted(**common, bridge_id=bridge_id)] if complete else []
+def _of_our_own(channel: object) -> bool:
+    """Whether it is a channel of ours that is no call."""
+    return isinstance(channel, dict) and str(channel.get("name", "")).startswith("Snoop/")
+
+
+Meaning = Callable[[Mapping[str, Any], "dict[str, Any]", Ledger], "list[Event] | None"]
+
+
+def _stasis_start(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    """A channel is in the application: one that we have dialled is answered, any other has come in."""
+    channel = payload.get("channel")
+    if not isinstance(channel, dict) or (call_id := _id_of(channel)) is None:
+        return None
+    if (replaced := _id_of(payload.get("replace_channel"))) is not None:
+        # After a transfer a channel takes the place of another: nobody calls.
+        return [events.Unknown(**common, type="StasisStart", call_id=replaced)]
+    args, at = payload.get("args"), common["occurred_at"]
+    if isinstance(args, list) and wire.DIALLED in args:
+        ledger.advance(call_id, CallState.ANSWERED, at)
+        return [events.CallAnswered(**common, call_id=call_id)]
+    if ledger.leg(call_id) is not None:
+        return []  # it was handed back by the dialplan
+    caller, called = wire.number_of(channel, "caller"), wire.dialled_number(channel)
+    call = Call(provider=PROVIDER, id=call_id, to=called, caller_id=caller, state=CallState.RINGING, created_at=at)
+    ledger.legs[call_id] = Leg(call=call, incoming=True)
+    return [events.IncomingCall(**common, call_id=call_id, caller=caller, called=called)]
+
+
+def _state_changed(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    channel = payload.get("channel")
+    if not isinstance(channel, dict) or (call_id := _id_of(channel)) is None:
+        return None
+    if channel.get("state") in ("Ring", "Ringing"):
+        ledger.advance(call_id, CallState.RINGING, common["occurred_at"])
+        return [events.CallRinging(**common, call_id=call_id)]
+    # A call that we have dialled is answered when it is in the application: until then nothing can be done with it.
+    # One that came in is there already.
+    leg = ledger.legs.get(call_id)
+    if channel.get("state") == "Up" and leg is not None and leg.incoming:
+        ledger.advance(call_id, CallState.ANSWERED, common["occurred_at"])
+        return [events.CallAnswered(**common, call_id=call_id)]
+    return []
+
+
+def _channel_destroyed(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    channel = payload.get("channel")
+    if not isinstance(channel, dict) or (call_id := _id_of(channel)) is None:
+        return None
+    # A channel that was answered is "Up" to its end.
+    answered = channel.get("state") == "Up"
+    cause = ledger.end(call_id, wire.cause_of(payload.get("cause")), common["occurred_at"], answered=answered)
+    return [events.CallEnded(**common, call_id=call_id, cause=cause)]
+
+
+def _digit(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    del ledger
+    if (call_id := _id_of(payload.get("channel"))) is None:
+        return None
+    return [events.DigitsReceived(**common, call_id=call_id, digits=str(payload.get("digit", "")))]
+
+
+def _entered(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    """The place of a call in a conference has the call's id: it has but one."""
+    call_id, bridge = _id_of(payload.get("channel")), payload.get("bridge")
+    if call_id is None or not isinstance(bridge, dict) or (bridge_id := _id_of(bridge)) is None:
+        return None
+    name = bridge.get("name")
+    place(ledger, call_id, bridge_id, conference=name == CONFERENCE)
+    if name == BRIDGE and len(wire.members_of(bridge)) == 2:
+        remember(ledger.bridges, bridge_id, None)
+        return [events.BridgeStarted(**common, bridge_id=bridge_id)]
     if name != CONFERENCE:
         return []
-    if not entered:
-        return [events.MemberLeft(**common, call_id=call_id, member_id=call_id, conference_id=bridge_id)]
     leg = ledger.known(call_id)
     return [
         events.MemberJoined(
-            **common,
-            call_id=call_id,
-            member_id=call_id,
-            conference_id=bridge_id,
-            mute=leg.mute,
-            hold=leg.hold,
+            **common, call_id=call_id, member_id=call_id, conference_id=bridge_id, mute=leg.mute, hold=leg.hold
         )
     ]
+
+
+def _left(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    call_id, bridge = _id_of(payload.get("channel")), payload.get("bridge")
+    if call_id is None or not isinstance(bridge, dict) or (bridge_id := _id_of(bridge)) is None:
+        return None
+    if (leg := ledger.leg(call_id)) is not None and leg.bridge == bridge_id:
+        leg.bridge = None
+    if bridge.get("name") != CONFERENCE:
+        return []
+    return [events.MemberLeft(**common, call_id=call_id, member_id=call_id, conference_id=bridge_id)]
 
 
 def place(ledger: Ledger, call_id: str, bridge_id: str, *, conference: bool) -> None:
@@ -174,49 +205,106 @@ def place(ledger: Ledger, call_id: str, bridge_id: str, *, conference: bool) -> 
         leg.into, leg.joined = bridge_id, True
 
 
-def _of_bridge(kind: str, bridge: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event]:
-    bridge_id, name = str(bridge.get("id")), bridge.get("name")
-    match kind, name:
-        case "BridgeCreated", wire.CONFERENCE:
-            ledger.conferences.add(bridge_id)
-            return [events.ConferenceStarted(**common, conference_id=bridge_id, key=bridge_id)]
-        case "BridgeDestroyed", wire.CONFERENCE:
+def _bridge_created(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    bridge = payload.get("bridge")
+    if not isinstance(bridge, dict) or (bridge_id := _id_of(bridge)) is None:
+        return None
+    if bridge.get("name") != CONFERENCE:
+        return []
+    ledger.conferences.add(bridge_id)
+    return [events.ConferenceStarted(**common, conference_id=bridge_id, key=wire.key_of(bridge))]
+
+
+def _bridge_destroyed(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    bridge = payload.get("bridge")
+    if not isinstance(bridge, dict) or (bridge_id := _id_of(bridge)) is None:
+        return None
+    match bridge.get("name"):
+        case wire.CONFERENCE:
             ledger.conference_over(bridge_id)
             return [events.ConferenceEnded(**common, conference_id=bridge_id)]
-        case "BridgeDestroyed", wire.BRIDGE:
+        case wire.BRIDGE:
+            ledger.forget_target(f"bridge:{bridge_id}")
             return [events.BridgeEnded(**common, bridge_id=bridge_id)]
     return []
 
 
-def _of_playback(kind: str, playback: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event]:
-    target, playback_id = str(playback.get("target_uri")), str(playback.get("id"))
-    where = _where(target)
-    if kind == "PlaybackStarted":
-        remember(ledger.played, playback_id, None)
-        ledger.playing.setdefault(target, set()).add(playback_id)
-        return [events.PlaybackStarted(**common, **where)]
-    if kind == "PlaybackFinished":
-        remember(ledger.played, playback_id, None)
-        ledger.playing.get(target, set()).discard(playback_id)
-        return [events.PlaybackEnded(**common, **where)]
-    return []
+def _playback_started(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    if (found := _playback(payload, ledger)) is None:
+        return None
+    target, playback_id = found
+    ledger.playing.setdefault(target, set()).add(playback_id)
+    return [events.PlaybackStarted(**common, **_where(target, ledger))]
 
 
-def _of_recording(kind: str, recording: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event]:
-    target, name = str(recording.get("target_uri")), str(recording.get("name"))
-    if kind not in ("RecordingFinished", "RecordingFailed"):
-        return []
+def _playback_finished(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    if (found := _playback(payload, ledger)) is None:
+        return None
+    target, playback_id = found
+    ledger.playing.get(target, set()).discard(playback_id)
+    return [events.PlaybackEnded(**common, **_where(target, ledger))]
+
+
+def _playback(payload: Mapping[str, Any], ledger: Ledger) -> tuple[str, str] | None:
+    """Where something plays, and its id."""
+    playback = payload.get("playback")
+    if not isinstance(playback, dict) or (playback_id := _id_of(playback)) is None:
+        return None
+    remember(ledger.played, playback_id, None)
+    return str(playback.get("target_uri")), playback_id
+
+
+def _recording_finished(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    if (found := _recording(payload, ledger)) is None:
+        return None
+    target, name = found
+    return [events.RecordingReady(**common, recording_id=name, **_where(target, ledger))]
+
+
+def _recording_failed(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+    if (found := _recording(payload, ledger)) is None:
+        return None
+    target, name = found
+    return [events.RecordingFailed(**common, recording_id=name, **_where(target, ledger))]
+
+
+def _recording(payload: Mapping[str, Any], ledger: Ledger) -> tuple[str, str] | None:
+    """What was recorded until now, and the recording's name."""
+    recording = payload.get("recording")
+    if not isinstance(recording, dict) or not isinstance(name := recording.get("name"), str):
+        return None
+    target = str(recording.get("target_uri"))
     if ledger.recording.get(target) == name:
         del ledger.recording[target]
         ledger.paused.discard(target)
-    call_id = _where(target).get("call_id")
-    happened = events.RecordingReady if kind == "RecordingFinished" else events.RecordingFailed
-    return [happened(**common, recording_id=name, call_id=call_id)]
+    return target, name
 
 
-def _where(target: str) -> dict[str, Any]:
-    """The conference or call behind a target; a call is heard and spoken to through channels named after it."""
+def _where(target: str, ledger: Ledger) -> dict[str, Any]:
+    """The conference, the bridge of two or the call behind a target.
+
+    A call is heard and spoken to through channels named after it. A bridge that this process has not seen before is
+    taken for a conference: the event does not say.
+    """
     kind, _, id_ = target.partition(":")
     if kind == "bridge":
-        return {"conference_id": id_}
+        return {"bridge_id" if id_ in ledger.bridges else "conference_id": id_}
     return {"call_id": id_.partition("-listen")[0].removesuffix("-whisper")}
+
+
+#: What each type of event means; of any other nothing is concluded. A meaning is ``None`` where the event lacks what
+#: its type promises.
+_MEANINGS: Final[Mapping[str, Meaning]] = {
+    "BridgeCreated": _bridge_created,
+    "BridgeDestroyed": _bridge_destroyed,
+    "ChannelDestroyed": _channel_destroyed,
+    "ChannelDtmfReceived": _digit,
+    "ChannelEnteredBridge": _entered,
+    "ChannelLeftBridge": _left,
+    "ChannelStateChange": _state_changed,
+    "PlaybackFinished": _playback_finished,
+    "PlaybackStarted": _playback_started,
+    "RecordingFailed": _recording_failed,
+    "RecordingFinished": _recording_finished,
+    "StasisStart": _stasis_start,
+}

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from attrs import define, evolve, field
 
 from confkit.models import Call, CallState, EndCause
+from confkit_asterisk import wire
 from confkit_asterisk.wire import PROVIDER
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class Ledger:
         legs: the calls that are up or being rung.
         ended: the latest calls that have ended.
         over: the latest conferences that have ended.
-        bridges: the latest bridges of two that were made.
+        bridges: the latest bridges of two that have connected their calls.
         muted: conferences in which everyone is muted.
         held: conferences in which everyone is on hold.
         conferences: the conferences that are open.
@@ -72,6 +73,7 @@ class Ledger:
         playing: by target (``bridge:<id>``, ``channel:<id>``), the playbacks that may be running.
         recording: by target, the recording that is running.
         paused: recordings that pause.
+        presumed_gone: channels and bridges that have gone with the engine, as far as could be seen.
     """
 
     legs: dict[str, Leg] = field(factory=dict)
@@ -85,6 +87,7 @@ class Ledger:
     playing: dict[str, set[str]] = field(factory=dict)
     recording: dict[str, str] = field(factory=dict)
     paused: set[str] = field(factory=set)
+    presumed_gone: list[tuple[str, str]] = field(factory=list)
 
     def leg(self, call_id: str) -> Leg | None:
         """What is known of a call, ended or not."""
@@ -113,17 +116,21 @@ class Ledger:
         if leg.call.state is not CallState.ANSWERED:
             leg.call = evolve(leg.call, state=state, answered_at=answered_at)
 
-    def end(self, call_id: str, cause: EndCause, at: datetime | None = None) -> EndCause:
-        """A call is over; gives the cause, as it appears with all that is known."""
+    def end(self, call_id: str, cause: EndCause, at: datetime | None = None, *, answered: bool = False) -> EndCause:
+        """A call is over; gives the cause, as it appears with all that is known.
+
+        Args:
+            answered: whether it was, where nothing is known of the call.
+        """
+        ended_at = at or datetime.now(UTC)
         leg = self.legs.pop(call_id, None)
         if leg is None:
             known = self.ended.get(call_id)
             if known is None:
-                return cause
+                return wire.after_answer(cause) if answered else cause
             if known.call.cause is EndCause.UNKNOWN:
-                known.call = evolve(known.call, cause=_cause(known, cause, at or datetime.now(UTC)))
+                known.call = evolve(known.call, cause=_cause(known, cause, ended_at))
             return known.call.cause or cause
-        ended_at = at or datetime.now(UTC)
         cause = _cause(leg, cause, ended_at)
         leg.call = evolve(leg.call, state=CallState.ENDED, cause=cause, ended_at=ended_at)
         leg.bridge = None
@@ -155,8 +162,8 @@ def remember(memory: OrderedDict[str, T], key: str, value: T) -> None:
 
 
 def _cause(leg: Leg, cause: EndCause, ended_at: datetime) -> EndCause:
-    if leg.call.answered_at is not None:
-        return cause
+    if leg.joined or leg.call.state is CallState.ANSWERED or leg.call.answered_at is not None:
+        return wire.after_answer(cause)
     if leg.given_up:
         return EndCause.CANCELLED  # Asterisk says 16, normal clearing, as for a call that was answered
     rang = ended_at - leg.call.created_at if leg.call.created_at is not None else timedelta(0)

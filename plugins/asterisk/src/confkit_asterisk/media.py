@@ -18,7 +18,7 @@ import anyio
 from confkit.errors import Conflict, InvalidRequest, NotReady, ProviderError, Unsupported
 from confkit.models import STOP, Bridge, Call, Conference, Media, Member, Op, RecordAction
 from confkit_asterisk.ari import Ari
-from confkit_asterisk.ledger import Ledger, Leg
+from confkit_asterisk.ledger import Ledger, Leg, remember
 from confkit_asterisk.wire import COACHING, PROVIDER, SNOOPING
 
 #: Media that Asterisk knows by a scheme of its own.
@@ -114,7 +114,10 @@ class Studio:
     async def _path(self, target: Conference | Member | Call | Bridge, op: Op) -> tuple[str, str]:
         """Where to play so that those hear it who should, and stay in their conversation."""
         match target:
-            case Conference(id=found) | Bridge(id=found):
+            case Bridge(id=found):
+                remember(self._ledger.bridges, found, None)  # the events about it do not say what it is
+                return "bridges", found
+            case Conference(id=found):
                 return "bridges", found or ""
             case Member(call_id=call_id) | Call(id=call_id):
                 leg = self._ledger.leg(call_id)
@@ -137,7 +140,10 @@ class Studio:
         match target:
             case Call(id=call_id):
                 path = ("channels", self._listeners.get(call_id) or f"{call_id}-listen-{op.key}")
-            case Conference(id=found) | Bridge(id=found):
+            case Bridge(id=found):
+                remember(self._ledger.bridges, found, None)  # the events about it do not say what it is
+                path = ("bridges", found)
+            case Conference(id=found):
                 path = ("bridges", found or "")
         where = _target_uri(path)
         name = self._ledger.recording.get(where)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -40,7 +40,8 @@ from confkit.models import (
     Snapshot,
 )
 from confkit_asterisk import facts, wire
-from confkit_asterisk.ari import Ari, Reopened
+from confkit_asterisk.ari import Ari
+from confkit_asterisk.events import Events
 from confkit_asterisk.ledger import Ledger, Leg, remember
 from confkit_asterisk.media import Studio
 from confkit_asterisk.settings import AsteriskSettings
@@ -64,6 +65,8 @@ CAPABILITIES: Final = Capabilities(
 #: How long an event may take after the channel that it is about has gone, in seconds.
 _ON_ITS_WAY: Final = 1.0
 
+_log: Final = logging.getLogger("confkit.asterisk")
+
 
 class AsteriskProvider(ProviderSpec):
     """Conferences on an Asterisk, through ARI.
@@ -80,6 +83,7 @@ class AsteriskProvider(ProviderSpec):
         self._ledger = Ledger()
         self._studio = Studio(self._ari, self._ledger, settings.application)
         self._doubtful: set[str] = set()
+        self._too_old = False
 
     @hookimpl
     def capabilities(self) -> Capabilities:
@@ -227,7 +231,7 @@ class AsteriskProvider(ProviderSpec):
             # 409: the id is taken, so it is ours. But a malformed endpoint is answered with 409 as well.
             if (found := await self._seen(leg, op)) is not None:
                 return _dialled(found, into)
-            self._ledger.legs.pop(op.key, None)
+            self._forget(op.key, known)
             if error.status in (400, 409, 500):
                 technology = endpoint.partition("/")[0]
                 raise InvalidRequest(
@@ -240,8 +244,9 @@ class AsteriskProvider(ProviderSpec):
         except OutcomeUnknown:
             raise
         except ProviderError:
-            self._ledger.legs.pop(op.key, None)
+            self._forget(op.key, known)
             raise
+        self._look_at_age(channel)
         created_at = wire.timestamp(channel.get("creationtime")) if isinstance(channel, dict) else None
         leg.call = evolve(leg.call, created_at=created_at, raw=channel if isinstance(channel, dict) else {})
         return _dialled(leg.call, into)
@@ -362,29 +367,36 @@ class AsteriskProvider(ProviderSpec):
 
     @hookimpl
     async def find(self, op_key: str, hint: FindHint) -> tuple[Call | Member | Conference | Bridge, ...]:
-        """What a lost request did create: it has the id that we chose."""
+        """What a lost request did create: it has the id that we chose. What has ended by now is known from the events.
+
+        Raises:
+            OutcomeUnknown: Asterisk forgets what has ended, and the events may have told of it while nobody listened.
+        """
         match hint:
             case FindHint(operation="create_call"):
-                known = self._ledger.leg(op_key)
-                if known is not None and known.over:
-                    return (known.call,)
-                channel = await self._ari.read("channels", op_key, operation="find", decode=wire.identified)
-                return (self._seen_as(channel),) if channel else ()
+                return (found,) if (found := await self._find_call(op_key)) is not None else ()
             case FindHint(operation="add_member", into=Conference() as conference, call=Call(id=call_id)):
                 snapshot = await self._look_into(conference)
-                here = (member for member in snapshot.members if member.state is MemberState.JOINED)
-                return tuple(member for member in here if member.call_id == call_id)
-            case FindHint(operation="create_conference" | "create_bridge" as operation):
+                return tuple(member for member in snapshot.members if member.call_id == call_id)
+            case FindHint(operation="create_conference"):
                 record = await self._ari.read("bridges", op_key, operation="find", decode=wire.identified)
-                if record is None or (operation == "create_bridge" and len(wire.members_of(record)) < 2):
-                    return ()
-                return (wire.conference(record) if operation == "create_conference" else wire.bridge(record),)
+                if record is not None:
+                    return (wire.conference(record),)
+                if op_key in self._ledger.over:
+                    return (Conference(provider=PROVIDER, key=op_key, id=op_key, state=ConferenceState.ENDED),)
+            case FindHint(operation="create_bridge"):
+                record = await self._ari.read("bridges", op_key, operation="find", decode=wire.identified)
+                connected = record is not None and len(wire.members_of(record)) == 2
+                # One that has connected its calls may do so no more; one that never has is only half made.
+                if connected or op_key in self._ledger.bridges:
+                    ended = Bridge(provider=PROVIDER, id=op_key, state=BridgeState.ENDED)
+                    return (wire.bridge(record) if record is not None else ended,)
         return ()
 
     @hookimpl
     def events(self) -> AsyncIterator[Event]:
         """The stream, until it breaks and is there again."""
-        return _Events(self._ari, self._ledger, self._studio)
+        return Events(self._ari, self._ledger, self._studio)
 
     @hookimpl
     async def aclose(self) -> None:
@@ -432,11 +444,7 @@ class AsteriskProvider(ProviderSpec):
         if leg is not None:
             leg.given_up = True
         await self._studio.stop_coaching(call_id, op)
-        try:
-            await self._ari.send("DELETE", "channels", call_id, operation=operation, timeout=op.timeout)
-        except ProviderError as error:
-            if error.status != 404:
-                raise
+        await self._ari.finish("DELETE", "channels", call_id, operation=operation, timeout=op.timeout)
 
     def _silent(self, leg: Leg) -> bool:
         return leg.mute or leg.hold or leg.into in self._ledger.muted or leg.into in self._ledger.held
@@ -500,6 +508,36 @@ class AsteriskProvider(ProviderSpec):
             )
         return None
 
+    async def _find_call(self, call_id: str) -> Call | None:
+        """The call that a lost request did make, ended or not; ``None`` when it certainly made none.
+
+        Raises:
+            OutcomeUnknown: it may have made one that has ended unseen.
+        """
+        leg = self._ledger.leg(call_id)
+        if leg is not None and leg.over:
+            return leg.call
+        channel = await self._ari.read("channels", call_id, operation="find", decode=wire.identified)
+        if channel is not None:
+            return self._seen_as(channel)
+        if leg is not None and await self._has_ended(leg):
+            return leg.call
+        if leg is None or leg.epoch != self._ari.epoch:
+            raise OutcomeUnknown(
+                "Asterisk forgets calls that have ended, and this one may have ended while nobody listened",
+                provider=PROVIDER,
+                operation="find",
+            )
+        return None
+
+    async def _has_ended(self, leg: Leg) -> bool:
+        """Whether a call that Asterisk does not show any more has ended: only the event says so, and it may be late."""
+        if leg.epoch == self._ari.epoch:
+            with anyio.move_on_after(_ON_ITS_WAY):
+                while not leg.over:  # noqa: ASYNC110 - the ledger is plain data
+                    await anyio.sleep(0.01)
+        return leg.over
+
     def _seen_as(self, channel: Mapping[str, Any]) -> Call:
         """A channel as a call, with what we know of it."""
         seen = wire.call(channel)
@@ -511,6 +549,23 @@ class AsteriskProvider(ProviderSpec):
         leg.call = evolve(leg.call, created_at=leg.call.created_at or seen.created_at, raw=channel)
         return leg.call
 
+    def _forget(self, call_id: str, earlier: Leg | None) -> None:
+        """This attempt to dial certainly made no call; an earlier one may have."""
+        self._ledger.legs.pop(call_id, None)
+        if earlier is not None and call_id not in self._ledger.ended:
+            self._ledger.legs[call_id] = earlier
+
+    def _look_at_age(self, channel: object) -> None:
+        """Warn once of an engine that is too old."""
+        if self._too_old or not isinstance(channel, dict) or wire.tells_its_application(channel):
+            return
+        self._too_old = True
+        _log.warning(
+            "the Asterisk at %s is too old: it does not tell which application a channel is in (dialplan.app_name), so "
+            "a call counts as answered a moment before it can join; take version 16.28 or newer",
+            self._settings.base_url,
+        )
+
     async def _look_at(self, call_id: str) -> Call:
         channel = await self._ari.read("channels", call_id, operation="fetch", decode=wire.identified)
         if channel is not None:
@@ -518,12 +573,7 @@ class AsteriskProvider(ProviderSpec):
         leg = self._ledger.leg(call_id)
         if leg is None:
             raise NotFound("there is no such call", provider=PROVIDER, operation="fetch", status=404)
-        if leg.epoch == self._ari.epoch:
-            # Only the event says why it ended, and it is on its way.
-            with anyio.move_on_after(_ON_ITS_WAY):
-                while not leg.over:  # noqa: ASYNC110 - the ledger is plain data
-                    await anyio.sleep(0.01)
-        if not leg.over:
+        if not await self._has_ended(leg):
             # Its end was missed, and with it the cause.
             self._ledger.end(call_id, EndCause.UNKNOWN)
         return leg.call
@@ -557,7 +607,9 @@ class AsteriskProvider(ProviderSpec):
         legs = list(self._ledger.in_conference(conference_id))
         calls = await self._look_at_all(there, {leg.call.id for leg in legs})
         conference = (
-            wire.conference(record) if record else evolve(ref, state=ConferenceState.ENDED, ended_at=datetime.now(UTC))
+            wire.conference(record)
+            if record
+            else evolve(ref, key="", state=ConferenceState.ENDED, ended_at=datetime.now(UTC))
         )
         conference = evolve(
             conference, mute=conference_id in self._ledger.muted, hold=conference_id in self._ledger.held
@@ -577,33 +629,6 @@ class AsteriskProvider(ProviderSpec):
             if leg.joined
         )
         return Snapshot(conference=conference, members=members, calls=calls)
-
-
-class _Events:
-    """The events, one by one. Not a generator: it holds nothing that would have to be released."""
-
-    def __init__(self, ari: Ari, ledger: Ledger, studio: Studio) -> None:
-        self._ari = ari
-        self._ledger = ledger
-        self._studio = studio
-        self._ready: deque[Event] = deque()
-
-    def __aiter__(self) -> _Events:
-        return self
-
-    async def __anext__(self) -> Event:
-        while not self._ready:
-            await self._studio.clean_up()
-            try:
-                message = await self._ari.message()
-            except Reopened:
-                raise StopAsyncIteration from None
-            if message is None:
-                self._ready.extend(facts.engine_gone(self._ledger))
-            else:
-                self._studio.heard(message)
-                self._ready.extend(facts.take_in(message, self._ledger))
-        return self._ready.popleft()
 
 
 async def _each(ids: Iterable[str], do: Callable[[str], Awaitable[None]]) -> None:

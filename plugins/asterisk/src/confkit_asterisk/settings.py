@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Any, Final
 
 from attrs import Attribute, field, frozen
@@ -69,3 +70,12 @@ class AsteriskSettings(HttpSettings):
     application: str = field(default="confkit", converter=_text, validator=_name)
     endpoint: str | None = field(default=None, converter=_optional_text, validator=_template)
     sip_endpoint: str | None = field(default=None, converter=_optional_text, validator=_template)
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the engine is asked for at a loopback address."""
+        host = urlsplit(self.base_url).hostname or ""
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"

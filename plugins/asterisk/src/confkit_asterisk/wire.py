@@ -17,6 +17,8 @@ COACHING: Final = "confkit coaching"
 #: What our own channels carry into the application, so that an incoming call can be told from them.
 DIALLED: Final = "confkit-dialled"
 SNOOPING: Final = "confkit-snooping"
+#: The dialplan's application in which a channel belongs to ARI.
+STASIS: Final = "Stasis"
 
 #: ITU-T Q.850 table 1, as far as a telephone call meets it.
 CAUSES: Final[Mapping[int, EndCause]] = {
@@ -24,6 +26,7 @@ CAUSES: Final[Mapping[int, EndCause]] = {
     1: EndCause.UNALLOCATED,
     2: EndCause.UNALLOCATED,  # no route to the network
     3: EndCause.UNALLOCATED,  # no route to the destination
+    5: EndCause.UNALLOCATED,  # Asterisk's "misdialled trunk prefix"
     16: EndCause.HANGUP,
     17: EndCause.BUSY,
     18: EndCause.NO_ANSWER,  # no user responding
@@ -35,14 +38,25 @@ CAUSES: Final[Mapping[int, EndCause]] = {
     28: EndCause.UNALLOCATED,  # the number is not complete or not a number
     31: EndCause.HANGUP,
     50: EndCause.NOT_PERMITTED,
+    52: EndCause.NOT_PERMITTED,  # Asterisk's number for outgoing calls barred; 53 is Q.850's
+    53: EndCause.NOT_PERMITTED,
+    54: EndCause.NOT_PERMITTED,  # Asterisk's number for incoming calls barred; 55 is Q.850's
+    55: EndCause.NOT_PERMITTED,
     57: EndCause.NOT_PERMITTED,
     127: EndCause.UNKNOWN,
 }
+#: What can become of a call that was answered; every other cause says that it was not.
+_AFTER_ANSWER: Final = frozenset({EndCause.HANGUP, EndCause.FAILED, EndCause.UNKNOWN})
 
 
 def cause_of(value: object) -> EndCause:
     """A Q.850 cause; every other one is a fault of the network."""
     return CAUSES.get(value, EndCause.FAILED) if isinstance(value, int) else EndCause.UNKNOWN
+
+
+def after_answer(cause: EndCause) -> EndCause:
+    """The cause as that of a call which was answered: "no user responding" is a fault of the network then."""
+    return cause if cause in _AFTER_ANSWER else EndCause.FAILED
 
 
 def timestamp(value: object) -> datetime | None:
@@ -68,9 +82,18 @@ def identified(record: Any) -> Mapping[str, Any]:
 
 
 def in_application(channel: Mapping[str, Any]) -> bool:
-    """Whether the channel is ours to control. An answered one is up a moment before it is."""
+    """Whether the channel is ours to control. An answered one is up a moment before it is.
+
+    Where the engine is too old to tell, it is taken to be: what comes too early then is refused as not ready.
+    """
     dialplan = channel.get("dialplan")
-    return isinstance(dialplan, dict) and dialplan.get("app_name") == "Stasis"
+    return isinstance(dialplan, dict) and dialplan.get("app_name", STASIS) == STASIS
+
+
+def tells_its_application(channel: Mapping[str, Any]) -> bool:
+    """Whether the engine says at all in which application a channel is; old ones do not."""
+    dialplan = channel.get("dialplan")
+    return not isinstance(dialplan, dict) or "app_name" in dialplan
 
 
 def channel_state(channel: Mapping[str, Any]) -> CallState:
@@ -89,11 +112,16 @@ def members_of(bridge: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(each for each in channels if isinstance(each, str)) if isinstance(channels, list) else ()
 
 
+def key_of(record: Mapping[str, Any]) -> str:
+    """Our own key for a bridge, as Asterisk has it: its id, where its name says that it is ours; else empty."""
+    return str(record["id"]) if record.get("name") == CONFERENCE else ""
+
+
 def conference(record: Mapping[str, Any]) -> Conference:
     """A bridge that is a conference."""
     return Conference(
         provider=PROVIDER,
-        key=record["id"],
+        key=key_of(record),
         id=record["id"],
         state=ConferenceState.ACTIVE if members_of(record) else ConferenceState.CREATED,
         created_at=timestamp(record.get("creationtime")),

@@ -16,6 +16,8 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
@@ -77,9 +79,12 @@ APT::Get::Download-Only "true";
 APT::Install-Recommends "false";
 APT::Sandbox::User "{user}";
 Acquire::Languages "none";
-Acquire::Check-Valid-Until "false";
+Acquire::Check-Valid-Until "false";  // how old the index is, is looked at here, with more patience
 Acquire::Retries "3";
 """
+#: An index that is older, and has an end of its validity that has passed, is not taken: who withholds corrections
+#: can do so for so long.
+_OLDEST: Final = timedelta(days=180)
 #: How long one run of a package tool may take, in seconds.
 _PATIENCE: Final = 300.0
 
@@ -161,7 +166,7 @@ def install(
                 return found
             say(f"fetching Asterisk from Debian {name}, about 30 MB, into {home}")
             try:
-                return _fetch(name, home)
+                return _fetch(name, home, say)
             except EngineUnavailable as error:
                 problems.append(f"{name}: {error}")
     raise EngineUnavailable("Asterisk cannot be fetched; " + "; ".join(problems))
@@ -198,13 +203,16 @@ def _must_be_possible() -> None:
         )
 
 
-def _fetch(suite: str, home: Path) -> Installation:
+def _fetch(suite: str, home: Path, say: Callable[[str], None]) -> Installation:
     with tempfile.TemporaryDirectory(prefix=f".{suite}-", dir=home) as scratch:
         place = Path(scratch)
         apt, debs, root = place / "apt", place / "debs", place / "root"
         environment = _private_apt(apt, suite)
         debs.mkdir()
         _run(["apt-get", "-qq", "update"], what="apt-get update", env=environment)
+        for release in sorted((apt / "lists").glob("*Release")):
+            if (remark := remark_on_age(release.read_text(), datetime.now(UTC))) is not None:
+                say(f"Debian {suite}: {remark}")
         download = ["apt-get", "-qq", "download"]
         try:
             _run([*download, *_PACKAGES[suite]], what="apt-get download", env=environment, cwd=debs)
@@ -229,6 +237,37 @@ def _fetch(suite: str, home: Path) -> Installation:
         root.rename(target / "root")
         (target / "installed.json").write_text(json.dumps({"suite": suite, "version": version}))
         return Installation(root=target / "root", suite=suite, version=version)
+
+
+def remark_on_age(release: str, now: datetime) -> str | None:
+    """What there is to say about the age of a package index, which apt has verified; ``None`` where it is current.
+
+    Args:
+        release: its Release file (https://wiki.debian.org/DebianRepository/Format).
+
+    Raises:
+        EngineUnavailable: it is too old, or does not tell its age.
+    """
+    dates = dict(re.findall(r"^(Date|Valid-Until): (.+)$", release, re.MULTILINE))
+    try:
+        made = parsedate_to_datetime(dates["Date"])
+        until = parsedate_to_datetime(dates["Valid-Until"]) if "Valid-Until" in dates else None
+    except (KeyError, ValueError):
+        raise EngineUnavailable("the package index does not tell how old it is") from None
+    stale = now - made > _OLDEST
+    if until is None:
+        return f"its package index is of {made:%d %B %Y}, so the engine gets no corrections any more" if stale else None
+    if now <= until:
+        return None
+    if stale:
+        raise EngineUnavailable(
+            f"the package index of the mirror is of {made:%d %B %Y} and was valid until {until:%d %B %Y}, which is too "
+            "long ago: configure apt for a mirror that is kept up to date"
+        )
+    return (
+        f"its package index is of {made:%d %B %Y} and was valid until {until:%d %B %Y}: the mirror stands still, so "
+        "the engine may lack corrections"
+    )
 
 
 def _private_apt(apt: Path, suite: str) -> dict[str, str]:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import shutil
 import signal
 import socket
+import struct
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from confkit_asterisk.engine import confine
 from confkit_asterisk.engine.config import APPLICATION, USER, Configuration
 from confkit_asterisk.engine.install import EngineUnavailable, Installation, install
 
@@ -117,7 +123,16 @@ class Engine:
             )
             self._configuration.write()
         self._process = subprocess.Popen(
-            [*_with_us(), *self._installation.command, "-f", "-n", "-C", str(self._configuration.main)],
+            [
+                sys.executable,
+                "-IS",
+                confine.__file__,
+                *self._installation.command,
+                "-f",
+                "-n",
+                "-C",
+                str(self._configuration.main),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -129,6 +144,10 @@ class Engine:
         except BaseException:
             self.stop()
             raise
+        if open_to_others := exposed(self.pid):
+            self._say(
+                f"other machines may reach this engine at {', '.join(open_to_others)}: the system allows no filter"
+            )
 
     def stop(self) -> None:
         """Stop it and remove what it wrote; stopping what has stopped does nothing."""
@@ -204,10 +223,28 @@ class Engine:
         return lines[-1] if lines else "it logged nothing"
 
 
-def _with_us() -> list[str]:
-    """What makes the engine end when the thread that has started it does, however that ends."""
-    tool = shutil.which("setpriv")
-    return [tool, "--pdeathsig", "KILL"] if tool else []
+def exposed(pid: int) -> list[str]:
+    """The sockets of a process that other machines could reach: protocol and local address, as Linux shows them."""
+    inodes = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            inodes.add(os.readlink(file).removeprefix("socket:[").removesuffix("]"))
+    found = []
+    for protocol in ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6"):
+        table = Path(f"/proc/{pid}/net/{protocol}")
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            fields = line.split()
+            address, _, port = fields[1].partition(":")
+            if fields[9] in inodes and not _is_loopback(address):
+                found.append(f"{protocol} {address}:{int(port, 16)}")
+    return found
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether an address is, in the kernel's notation: words of 32 bits in the machine's byte order."""
+    words = struct.pack(f"={len(address) // 8}I", *(int(address[n : n + 8], 16) for n in range(0, len(address), 8)))
+    found = ip_address(words)
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def _free_port(kind: socket.SocketKind) -> int:
