@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import anyio
-import anyio.abc
 import pytest
-from attrs import define, evolve, field
+from attrs import evolve
 from confkit_asterisk import errors
 from confkit_asterisk.media import media_uri
 from confkit_asterisk.provider import AsteriskProvider
@@ -18,6 +15,7 @@ from confkit_asterisk.settings import AsteriskSettings
 
 from confkit import Conflict, InvalidRequest, OutcomeUnknown, ProviderError, Unavailable
 from confkit.models import Call, Conference, ConferenceSpec, MemberOptions, Op
+from plugins.asterisk.tests.stub import Stub
 
 pytestmark = pytest.mark.anyio
 OP = Op(key="op-1", timeout=timedelta(seconds=2))
@@ -26,42 +24,11 @@ CALL = Call(provider="asterisk", id="call-1")
 BRIDGE = {"id": "op-1", "name": "confkit conference", "channels": []}
 
 
-@define
-class Stub:
-    """Answers each request with the next scripted reply, or 204."""
-
-    base_url: str = ""
-    seen: list[tuple[str, str, Any]] = field(factory=list)
-    script: list[tuple[int, Any]] = field(factory=list)
-
-    async def serve(self, stream: anyio.abc.SocketStream) -> None:
-        async with stream:
-            data = b""
-            while True:
-                try:
-                    data += await stream.receive()
-                except (anyio.EndOfStream, anyio.BrokenResourceError):
-                    return
-                head, found, content = data.partition(b"\r\n\r\n")
-                lines = head.decode().lower().split("\r\n")
-                length = next((int(line[16:]) for line in lines if line.startswith("content-length: ")), 0)
-                if not found or len(content) < length:
-                    continue
-                method, target, _ = head.decode().split("\r\n")[0].split()
-                self.seen.append((method, target, json.loads(content) if content else None))
-                status, body = self.script.pop(0) if self.script else (204, None)
-                payload = b"" if body is None else json.dumps(body).encode()
-                reply = f"HTTP/1.1 {status} Whatever\r\ncontent-length: {len(payload)}\r\n\r\n".encode()
-                await stream.send(reply + payload)
-                data = b""
-
-
 @pytest.fixture
 async def stub() -> AsyncIterator[Stub]:
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
-    made = Stub(base_url=f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}")
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, made.serve)
+    made = Stub()
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(made.run)
         yield made
         tasks.cancel_scope.cancel()
 
