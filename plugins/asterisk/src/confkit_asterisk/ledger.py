@@ -33,6 +33,7 @@ class Leg:
         bridge: where it is now, a conference or a bridge of two.
         joined: whether it has been a member of ``into``.
         given_up: whether we have asked for its end.
+        suppressed: the directions of its audio (``in``, ``out``) that may be suppressed at the channel.
         coach: the only call that hears it.
         coaching: the intent by which that was set up.
     """
@@ -48,6 +49,7 @@ class Leg:
     mute: bool = False
     hold: bool = False
     deaf: bool = False
+    suppressed: set[str] = field(factory=set)
     coach: str | None = None
     coaching: str | None = None
 

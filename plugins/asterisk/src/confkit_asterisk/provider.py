@@ -128,6 +128,8 @@ class AsteriskProvider(ProviderSpec):
         )
         if found is None:
             raise Conflict("the conference is over", provider=PROVIDER, operation="update_conference")
+        for call_id in wire.members_of(found):
+            facts.place(self._ledger, call_id, conference_id, conference=True)
         changes = MemberPatch(mute=patch.mute, hold=patch.hold)
         await _each(wire.members_of(found), lambda call_id: self._apply(self._ledger.known(call_id), changes, op))
 
@@ -143,9 +145,8 @@ class AsteriskProvider(ProviderSpec):
         if op.attempt == 1 or not await self._is_in(call.id, conference_id, op):
             previous, leg.into = leg.into, conference_id
             try:
-                if self._silent(leg):
-                    # Before it is in, so that nothing of it is heard.
-                    await self._apply(leg, MemberPatch(mute=True, hold=True), op, operation="add_member")
+                # Before it is in, so that nothing of it is heard.
+                await self._settle(leg, op)
                 await self._ari.send(
                     "POST",
                     "bridges",
@@ -446,38 +447,51 @@ class AsteriskProvider(ProviderSpec):
         await self._studio.stop_coaching(call_id, op)
         await self._ari.finish("DELETE", "channels", call_id, operation=operation, timeout=op.timeout)
 
-    def _silent(self, leg: Leg) -> bool:
-        return leg.mute or leg.hold or leg.into in self._ledger.muted or leg.into in self._ledger.held
-
-    async def _apply(self, leg: Leg, patch: MemberPatch, op: Op, *, operation: str = "update_member") -> None:
-        """Let through, in each direction that the patch is about, what is wanted now.
+    def _suppressed(self, leg: Leg) -> dict[str, bool]:
+        """Which directions of a call's audio are to be suppressed.
 
         Suppressing is a property of the channel: it takes no music and no bridge for a held member to be neither
         heard nor hearing.
         """
         into = leg.into or ""
         hold = leg.hold or into in self._ledger.held
-        suppressed = {
-            "in": leg.mute or hold or into in self._ledger.muted,
-            "out": leg.deaf or hold,
-        }
+        return {"in": leg.mute or hold or into in self._ledger.muted, "out": leg.deaf or hold}
+
+    async def _settle(self, leg: Leg, op: Op) -> None:
+        """Let a call that is about to join be as it should be there, whatever it was elsewhere."""
+        wanted = self._suppressed(leg)
+        await self._let_through(
+            leg, [name for name in wanted if wanted[name] or name in leg.suppressed], op, "add_member"
+        )
+
+    async def _apply(self, leg: Leg, patch: MemberPatch, op: Op) -> None:
+        """Let through, in each direction that the patch is about, what is wanted now."""
         touched = []
         if patch.mute is not None or patch.hold is not None:
             touched.append("in")
         if patch.deaf is not None or patch.hold is not None:
             touched.append("out")
+        await self._let_through(leg, touched, op, "update_member")
+
+    async def _let_through(self, leg: Leg, touched: list[str], op: Op, operation: str) -> None:
+        suppressed = self._suppressed(leg)
         for method, wanted in (("POST", True), ("DELETE", False)):
             directions = [name for name in touched if suppressed[name] is wanted]
-            if directions:
-                await self._ari.send(
-                    method,
-                    "channels",
-                    leg.call.id,
-                    "mute",
-                    operation=operation,
-                    timeout=op.timeout,
-                    body={"direction": "both" if len(directions) == 2 else directions[0]},
-                )
+            if not directions:
+                continue
+            if wanted:
+                leg.suppressed.update(directions)  # also if the reply is lost
+            await self._ari.send(
+                method,
+                "channels",
+                leg.call.id,
+                "mute",
+                operation=operation,
+                timeout=op.timeout,
+                body={"direction": "both" if len(directions) == 2 else directions[0]},
+            )
+            if not wanted:
+                leg.suppressed.difference_update(directions)
 
     async def _is_in(self, call_id: str, conference_id: str, op: Op) -> bool:
         found = await self._ari.read(
