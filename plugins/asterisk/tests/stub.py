@@ -93,7 +93,7 @@ class Stub:
 
     async def _answer(self, head: bytes, content: bytes, stream: anyio.abc.SocketStream) -> None:
         method, target, _ = head.decode().split("\r\n")[0].split()
-        given = json.loads(content) if content else None
+        given: Any = json.loads(content) if content else None
         self.seen.append((method, target, given))
         status, body = self.script.pop(0) if self.script else (204, None)
         payload = b"" if body is None else json.dumps(body).encode()

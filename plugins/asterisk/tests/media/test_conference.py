@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import aclosing
 from typing import Any
 
 import pytest
+from confkit_asterisk.engine import Engine, Installation
+from confkit_asterisk.engine.run import exposed
 from confkit_asterisk.softphone import Phones
 
 from confkit import Outcome, ParticipantState, Policy, PolicyError
+from confkit.events import Unknown
+from plugins.asterisk.tests.test_facts import MEANINGS
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +92,40 @@ async def test_who_hangs_up_has_left_and_the_others_stay(connect: Any, phones: P
         five[3].hang_up()
         await phones.until(lambda: meeting.participant(five[3].user).outcome is Outcome.LEFT)
         await hear(five[:3] + five[4:])
+
+
+async def test_a_user_event_about_a_member_and_its_conference_moves_nobody(
+    connect: Any, phones: Phones, hear: Any, engine: Engine
+) -> None:
+    three = phones.five()[:3]
+    async with connect() as client, client.connect(*(phone.user for phone in three)) as meeting:
+        call_id, conference_id = meeting.participant(three[0].user).call_id, meeting.conference.id
+        async with aclosing(meeting.events()) as told:
+            sources = f"source=channel:{call_id},bridge:{conference_id}"
+            engine.post(f"events/user/Note?application={engine.settings()['application']}&{sources}")
+            while not isinstance(event := await anext(told), Unknown) or event.type != "ChannelUserevent":
+                pass
+        assert (event.call_id, event.conference_id) == (call_id, conference_id)
+        await hear(three)
+        three[2].hang_up()  # and what comes later is told as ever
+        await phones.until(lambda: meeting.participant(three[2].user).outcome is Outcome.LEFT)
+        assert [meeting.participant(phone.user).outcome for phone in three[:2]] == [Outcome.JOINED] * 2
+    assert [phone.rang for phone in three] == [1] * 3
+
+
+def test_every_type_of_event_that_the_engine_has_is_looked_at(installation: Installation) -> None:
+    model = json.loads((installation.root / "usr/share/asterisk/rest-api/events.json").read_text())["models"]
+    types = {*model["Event"]["subTypes"], *model["Message"]["subTypes"]} - {"Event"}
+    assert types - set(MEANINGS) == set()
+
+
+async def test_the_engine_is_on_this_machine_only(connect: Any, phones: Phones, hear: Any, engine: Engine) -> None:
+    """While it listens to events, plays, and three people talk: every socket of its process is on loopback."""
+    three = phones.five()[:3]
+    async with connect() as client, client.connect(*(phone.user for phone in three)) as meeting:
+        await meeting.play("sound:demo-congrats")
+        await hear(three)
+        assert exposed(engine.pid) == []
 
 
 async def test_the_operations_by_hand(connect: Any, phones: Phones, hear: Any) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 from confkit_asterisk.engine import Engine
 from confkit_asterisk.engine.config import write_tone
+from confkit_asterisk.provider import AsteriskProvider
+from confkit_asterisk.settings import AsteriskSettings
 from confkit_asterisk.softphone import Phone, Phones, hearing
 
-from confkit import Conflict, InvalidRequest, RecordAction, Unsupported
-from confkit.events import PlaybackEnded, PlaybackStarted, RecordingReady
+import confkit
+from confkit import Conflict, InvalidRequest, RecordAction, Unsupported, hookimpl
+from confkit.events import Event, PlaybackEnded, PlaybackStarted, RecordingReady
 
 pytestmark = pytest.mark.anyio
 PROMPT = 2300  # Hz; no phone has it
@@ -132,6 +137,47 @@ async def test_a_conference_and_a_call_are_recorded(connect: Any, phones: Phones
         names = {each["name"] for each in engine.get("recordings/stored")}
         assert event.recording_id in names
         assert len(names) >= 2
+
+
+class Overheard(AsteriskProvider):
+    """Keeps what it tells: what is told after a meeting's end is not the meeting's any more."""
+
+    def __init__(self, settings: AsteriskSettings) -> None:
+        super().__init__(settings)
+        self.ready: list[RecordingReady] = []
+
+    @hookimpl
+    async def events(self) -> AsyncIterator[Event]:
+        async for event in super().events():
+            if isinstance(event, RecordingReady):
+                self.ready.append(event)
+            yield event
+
+
+@pytest.mark.parametrize("ending", ["stop", "end"])
+@pytest.mark.parametrize("size", [2, 3])
+async def test_a_recording_names_the_conference_or_the_bridge(
+    phones: Phones, hear: Any, engine: Engine, size: int, ending: str
+) -> None:
+    """Also when it is ready only because what was recorded is over."""
+    group = phones.five()[:size]
+    provider = Overheard(AsteriskSettings(**engine.settings(numbers_at=phones.port)))
+    async with confkit.AsyncClient(provider, caller_id="+12015550199") as client:
+        async with client.connect(*(phone.user for phone in group)) as meeting, aclosing(meeting.events()) as told:
+            await meeting.record()
+            await hear(group)
+            place = meeting.bridge or meeting.conference
+            assert place is not None
+            if ending == "stop":
+                await meeting.record(RecordAction.STOP)
+                await phones.until(lambda: bool(provider.ready))
+                while size == 3 and not isinstance(await anext(told), RecordingReady):
+                    pass
+        await phones.until(lambda: bool(provider.ready))
+    (ready,) = provider.ready
+    expected = (None, place.id, None) if size == 2 else (place.id, None, None)
+    assert (ready.conference_id, ready.bridge_id, ready.call_id) == expected
+    assert ready.recording_id in {each["name"] for each in engine.get("recordings/stored")}
 
 
 async def test_what_is_switched_off_and_on_again_at_once(connect: Any, phones: Phones, hear: Any) -> None:

@@ -205,6 +205,10 @@ class Engine:
         """Ask it for something, for those who look whether anything was left."""
         return self._request("GET", path)
 
+    def post(self, path: str) -> None:
+        """Do something to it, for those who look what becomes of it."""
+        self._request("POST", path)
+
     def delete(self, path: str) -> None:
         """End something, for those who clear up."""
         self._request("DELETE", path)
