@@ -29,7 +29,8 @@ async def place(fake: FakeProvider, kind: str) -> Conference | Member | Call | B
         return await fake.create_bridge(calls=tuple(calls), op=Op(key="bridge"))
     options = MemberOptions()
     member = await fake.add_member(conference=conference, call=calls[0], options=options, op=Op(key="add"))
-    return {"conference": conference, "member": member, "call": calls[0]}[kind]
+    places: dict[str, Conference | Member | Call] = {"conference": conference, "member": member, "call": calls[0]}
+    return places[kind]
 
 
 def whose(event: events.Event) -> dict[str, str]:
