@@ -29,12 +29,14 @@ class Stub:
         seen: the requests, in order: method, target, body.
         script: the replies to come: status and body.
         streams: how many streams have been opened.
+        held: what changes something is answered when this is set.
     """
 
     port: int = 0
     seen: list[tuple[str, str, Any]] = field(factory=list)
     script: list[tuple[int, Any]] = field(factory=list)
     streams: int = 0
+    held: anyio.Event | None = None
     _listening: dict[ServerProtocol, anyio.abc.SocketStream] = field(factory=dict)
     _up: anyio.CancelScope | None = None
     _down: anyio.Event = field(factory=anyio.Event)
@@ -95,6 +97,8 @@ class Stub:
         method, target, _ = head.decode().split("\r\n")[0].split()
         given: Any = json.loads(content) if content else None
         self.seen.append((method, target, given))
+        if method != "GET" and self.held is not None:
+            await self.held.wait()
         status, body = self.script.pop(0) if self.script else (204, None)
         payload = b"" if body is None else json.dumps(body).encode()
         reply = f"HTTP/1.1 {status} Whatever\r\ncontent-length: {len(payload)}\r\n\r\n".encode()

@@ -11,6 +11,7 @@ from attrs import evolve
 from confkit_asterisk import wire
 
 from confkit.models import (
+    STOP,
     Bridge,
     Call,
     CallSpec,
@@ -160,3 +161,32 @@ async def test_a_bridge_of_another_process_is_told_as_what_it_was_given_as(desk:
     await desk.provider.play(Bridge(provider="asterisk", id="pair-2"), URL, OP)
     await desk.tell("PlaybackFinished", playback={"id": "op-1", "target_uri": "bridge:pair-2"})
     assert [getattr(each, "bridge_id", None) for each in desk.told] == ["pair", "pair-2"]
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+async def test_what_has_begun_to_play_is_not_played_again(desk: Desk, attempt: int) -> None:
+    await desk.tell("PlaybackStarted", playback={"id": "op-1", "target_uri": "bridge:room-1"})
+    await desk.provider.play(ROOM, URL, evolve(OP, attempt=attempt))
+    assert len(desk.stub.changes) == (1 if attempt == 1 else 0)
+
+
+async def test_what_has_ended_is_not_stopped(desk: Desk) -> None:
+    for key in ("op-1", "op-2"):
+        await desk.provider.play(ROOM, URL, evolve(OP, key=key))
+    await desk.tell("PlaybackFinished", playback={"id": "op-1", "target_uri": "bridge:room-1"})
+    await desk.provider.play(ROOM, STOP, evolve(OP, key="op-3"))
+    assert desk.stub.changes[2:] == [("DELETE", "/ari/playbacks/op-2")]
+    await desk.provider.play(PAIR, URL, evolve(OP, key="op-4"))
+    await desk.tell("BridgeDestroyed", bridge={"id": "pair", "name": wire.BRIDGE})
+    await desk.provider.play(PAIR, STOP, evolve(OP, key="op-5"))
+    assert len(desk.stub.changes) == 4
+
+
+async def test_a_recording_that_has_ended_by_itself_is_over(desk: Desk) -> None:
+    await desk.provider.record(ROOM, RecordAction.START, OP)
+    await desk.provider.record(ROOM, RecordAction.PAUSE, evolve(OP, key="op-2"))
+    await desk.tell("RecordingFinished", recording={"name": "op-1", "target_uri": "bridge:room-1"})
+    for key in ("op-3", "op-4"):  # a new one, which does not pause
+        await desk.provider.record(ROOM, RecordAction.START, evolve(OP, key=key))
+    bodies = [body and body.get("name") for method, _, body in desk.stub.seen if method != "GET"]
+    assert bodies == ["op-1", None, "op-3"]

@@ -374,3 +374,9 @@ def test_a_cause_that_comes_late_is_learnt(ledger: Ledger) -> None:
     assert leg is not None
     assert leg.call.cause is EndCause.BUSY
     assert end(ledger, 16, AT) is EndCause.BUSY
+
+
+def test_a_cause_that_comes_late_is_that_of_a_call_that_was_answered(ledger: Ledger) -> None:
+    ledger.advance("call-1", CallState.ANSWERED, None)
+    ledger.end("call-1", EndCause.UNKNOWN)
+    assert end(ledger, 18, AT) is EndCause.FAILED

@@ -133,6 +133,26 @@ async def test_a_doubt_is_not_forgotten_over_a_later_refusal(desk: Desk) -> None
     assert call.cause is EndCause.BUSY
 
 
+async def test_the_end_of_a_call_is_not_forgotten_over_a_later_refusal(desk: Desk) -> None:
+    await lost_dial(desk)
+    desk.stub.script.append(NOT_FOUND)
+    desk.stub.held = anyio.Event()
+    sent = len(desk.stub.changes)
+
+    async def again() -> None:
+        with pytest.raises(PermissionDenied):
+            await dial(desk, (403, {"message": "no"}), attempt=2)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(again)
+        await desk.until(lambda: len(desk.stub.changes) > sent)
+        await desk.tell("ChannelDestroyed", cause=17, channel=channel(state="Down"))
+        desk.stub.held.set()
+    (call,) = await desk.provider.find("op-1", DIALLED)
+    assert isinstance(call, Call)
+    assert call.cause is EndCause.BUSY
+
+
 async def test_what_was_refused_was_not_dialled(desk: Desk) -> None:
     with pytest.raises(PermissionDenied):
         await dial(desk, (403, {"message": "no"}))
