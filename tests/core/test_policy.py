@@ -50,6 +50,12 @@ def test_three_to_twenty_are_a_conference_and_fewer_are_bridged(count: int) -> N
     assert result.quorum == min(2, count)
 
 
+def test_a_plan_says_who_calls_and_how_long_each_phone_may_ring() -> None:
+    result = planned(people(3), answer_timeout=timedelta(seconds=12))
+    assert (result.caller_id, result.answer_timeout) == (OURS, timedelta(seconds=12))
+    assert planned(people(3)).answer_timeout == timedelta(seconds=30)
+
+
 def test_nobody_to_connect() -> None:
     assert problems(()) == ("nobody to connect: name at least one party",)
 
@@ -81,6 +87,12 @@ def test_fewer_than_the_minimum_can_be_refused() -> None:
     assert problems(people(2), policy=Policy(below_minimum="refuse")) == (
         "2 parties are fewer than the policy's minimum of 3",
     )
+    assert planned(people(3), policy=Policy(below_minimum="refuse")).mode is Mode.CONFERENCE
+
+
+@pytest.mark.parametrize("minimum", [1, 2])
+def test_the_minimum_itself_is_not_below_it(minimum: int) -> None:
+    assert planned(people(minimum), policy=Policy(minimum=minimum)).mode is Mode.CONFERENCE
 
 
 def test_a_bridge_has_two_places_whatever_the_minimum() -> None:
@@ -208,4 +220,5 @@ def test_one_more_party_is_held_to_the_same_rules() -> None:
     assert problems_with_addition(party(3), people(3), 4) == []
     assert problems_with_addition(party(4), people(4), 4) == ["the meeting is full: it holds 4 parties"]
     assert problems_with_addition(party(0), people(2), 4) == ["+1919•••0000 is in the meeting already"]
+    assert tuple(problems_with_addition(Party("sip:nobody"), people(3), 4)) == problems((Party("sip:nobody"),))
     assert len(problems_with_addition(Party("555"), people(4), 4)) == 2

@@ -1,0 +1,194 @@
+"""Change the modules that decide, one small change at a time, and see whether their tests notice.
+
+mutmut makes the changes (mutants) and runs the tests; this chooses the modules and the tests of each, and tells what
+was not noticed. It takes hours, so it is no part of ``.ci/run``. What was tried is kept in ``mutants/``, and a second
+run tries only what has changed, or was not noticed.
+
+    uv run --group mutants python scripts/mutants.py              every module
+    uv run --group mutants python scripts/mutants.py steps pacing these only
+    uv run --group mutants python scripts/mutants.py --report     run nothing, tell what the last runs found
+
+Fails when a mutant survives that ``scripts/mutants.toml`` does not name with the reason why no test can notice it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import field, frozen
+
+ROOT = Path(__file__).parent.parent
+SCRATCH = ROOT / "mutants"
+NAMED = Path(__file__).with_suffix(".toml")
+MUTMUT = Path(sys.executable).with_name("mutmut")
+MODULES = {
+    "policy": ["tests/core/test_policy.py"],
+    "pacing": ["tests/core/test_pacing.py", "tests/core/test_steps.py"],
+    "steps": ["tests/core/test_steps.py", "tests/core/test_steps_doubt.py"],
+}
+#: Lines that write the log: what it says in passing is nobody's contract.
+LOGGING = [r"\b_?log\.(debug|info|warning|exception)\(", r"\blogger\(\)\."]
+#: A text with a blank in it is prose for people. Tests hold what it names, not how it says so.
+PROSE = re.compile(r"""(["'])(?:(?!\1).)* .*?\1""")
+NOTICED = ("killed", "timeout", "segfault", "suspicious")
+
+
+@frozen
+class Survivor:
+    """A mutant that no test noticed."""
+
+    name: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+    @property
+    def is_wording(self) -> bool:
+        return [PROSE.sub('""', line) for line in self.before] == [PROSE.sub('""', line) for line in self.after]
+
+
+@frozen
+class Result:
+    """What became of one module's mutants."""
+
+    module: str
+    noticed: int
+    wording: int
+    named: tuple[tuple[Survivor, str], ...] = field(factory=tuple)
+    unnamed: tuple[Survivor, ...] = field(factory=tuple)
+
+    @property
+    def total(self) -> int:
+        return self.noticed + len(self.named) + len(self.unnamed)
+
+    @property
+    def row(self) -> str:
+        share = 100 * self.noticed / self.total if self.total else 0
+        return f"| `{self.module}` | {self.total} | {self.noticed} | {share:.1f} % | {len(self.named)} |"
+
+
+def prepare(module: str) -> Path:
+    """The folder that mutmut works in: the tree by links, and a configuration for this module."""
+    folder = SCRATCH / module
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("src", "tests", "conftest.py"):
+        link = folder / name
+        if not link.is_symlink():
+            link.symlink_to(Path("../..") / name)
+    # mutmut copies the tests over those of the last run, and would go on running what has been deleted since
+    shutil.rmtree(folder / "mutants" / "tests", ignore_errors=True)
+    settings = {
+        "source_paths": ["src"],
+        "only_mutate": [f"src/confkit/{module}.py"],
+        "also_copy": ["conftest.py"],
+        "pytest_add_cli_args_test_selection": MODULES[module],
+        "do_not_mutate_patterns": LOGGING,
+        # In virtual time a mutant that waits for ever turns round for ever.
+        "timeout_multiplier": 4.0,
+        "timeout_constant": 5.0,
+        "use_git_change_detection": False,
+    }
+    ini = dict(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"])
+    ini |= {"testpaths": ["tests"], "addopts": "--import-mode=importlib -m 'not media'"}
+    lines = ["[tool.mutmut]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items())]
+    lines += ["", "[tool.pytest.ini_options]", *(f"{key} = {json.dumps(value)}" for key, value in ini.items())]
+    (folder / "pyproject.toml").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def run(module: str) -> None:
+    """Try the mutants that have not been tried, and those that were not noticed.
+
+    Raises:
+        SystemExit: the tests fail without any mutant, or mutmut stumbled.
+    """
+    folder = prepare(module)
+    fresh = not (folder / "mutants").exists()
+    survivors = [] if fresh else [name for name, status in results(module) if status not in NOTICED]
+    for names in ([], survivors) if survivors else ([],):
+        # The same examples in every run: what hypothesis finds by luck would make a mutant come and go.
+        done = subprocess.run(
+            [MUTMUT, "run", "--max-children", "1", *names], cwd=folder, env={**os.environ, "CI": "1"}
+        )
+        if done.returncode:
+            raise SystemExit(f"mutmut failed on {module}: its output says why")
+
+
+def results(module: str) -> Iterator[tuple[str, str]]:
+    """Every mutant of a module, and what became of it."""
+    told = _mutmut(module, "results", "--all", "true")
+    for line in told.splitlines():
+        name, _, status = line.strip().partition(": ")
+        if status:
+            yield name, status
+
+
+def survivor(module: str, name: str) -> Survivor:
+    """A mutant with the lines that it changes."""
+    diff = [line for line in _mutmut(module, "show", name).splitlines() if not line.startswith(("---", "+++", "#"))]
+    return Survivor(
+        name.rpartition(".")[2],
+        before=tuple(line[1:].strip() for line in diff if line.startswith("-")),
+        after=tuple(line[1:].strip() for line in diff if line.startswith("+")),
+    )
+
+
+def result(module: str) -> Result:
+    """Sort a module's mutants into noticed, wording, named and unnamed."""
+    reasons = tomllib.loads(NAMED.read_text()).get(module, []) if NAMED.exists() else []
+    noticed, wording, named, unnamed = 0, 0, [], []
+    for name, status in results(module):
+        if status in NOTICED:
+            noticed += 1
+            continue
+        mutant = survivor(module, name)
+        reason = next((each["why"] for each in reasons if _is(each, mutant)), None)
+        if mutant.is_wording:
+            wording += 1
+        elif reason is not None:
+            named.append((mutant, reason))
+        else:
+            unnamed.append(mutant)
+    return Result(module, noticed, wording, tuple(named), tuple(unnamed))
+
+
+def _is(entry: dict[str, str], mutant: Survivor) -> bool:
+    return any(entry["now"] in line for line in mutant.after) and entry["where"] in mutant.name
+
+
+def _mutmut(module: str, *arguments: str) -> str:
+    done = subprocess.run([MUTMUT, *arguments], cwd=SCRATCH / module, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("modules", nargs="*", metavar="module", help="which; all by default")
+    parser.add_argument("--report", action="store_true", help="run nothing, tell what the last runs found")
+    options = parser.parse_args()
+    modules = options.modules or list(MODULES)
+    if unknown := [module for module in modules if module not in MODULES]:
+        parser.error(f"no such module: {', '.join(unknown)}; there are {', '.join(MODULES)}")
+    for module in modules if not options.report else ():
+        run(module)
+    found = [result(module) for module in modules if (SCRATCH / module / "mutants").exists()]
+    for each in found:
+        for mutant in each.unnamed:
+            print(f"\n{each.module}: {mutant.name}", *(f"  - {line}" for line in mutant.before), sep="\n")
+            print(*(f"  + {line}" for line in mutant.after), sep="\n")
+    print("\n| Module | Mutants | Noticed | Share | Named |", "|---|---|---|---|---|", sep="\n")
+    print(*(each.row for each in found), sep="\n")
+    print(f"\nLeft out as wording: {sum(each.wording for each in found)}.")
+    return 1 if any(each.unnamed for each in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
