@@ -1,0 +1,1039 @@
+"""One step against a provider whose every reply is scripted: how often it is sent, when, and what stands in the end."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+import structlog
+from attrs import frozen
+
+from confkit import (
+    Bridge,
+    Call,
+    CallSpec,
+    Capabilities,
+    Conference,
+    Conflict,
+    Dialled,
+    FindHint,
+    Idempotency,
+    InvalidRequest,
+    Joining,
+    Member,
+    MemberOptions,
+    Membership,
+    NotFound,
+    Op,
+    OutcomeUnknown,
+    Party,
+    PermissionDenied,
+    ProviderError,
+    RateClass,
+    RateLimited,
+    Snapshot,
+    StepOutcome,
+    StepRecord,
+    Unavailable,
+    Unsupported,
+    hookimpl,
+)
+from confkit.clock import Clock
+from confkit.errors import Withdrawn
+from confkit.hookspecs import ProviderSpec
+from confkit.models import ConferenceSpec
+from confkit.pacing import Priority, Withdrawal
+from confkit.plugins import open_provider
+from confkit.steps import StepRequest, Steps
+from confkit.trace import Trace
+
+pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
+
+OURS = "+12018994444"
+ANN = "+19195550101"
+SECOND = timedelta(seconds=1)
+ROOM = Conference(provider="scripted", key="k-room", id="conf-1")
+CALL = Call(provider="scripted", id="call-1", to=ANN)
+MEMBER = Member(provider="scripted", id="member-1", call_id="call-1", conference=ROOM)
+BRIDGE = Bridge(provider="scripted", id="bridge-1")
+DIALLED = Dialled(call=CALL, membership=Membership.EXPLICIT)
+SPEC = CallSpec(to=ANN, caller_id=OURS)
+
+Reply = object | Exception | Callable[[], Awaitable[object]]
+
+
+@frozen(kw_only=True)
+class Sent:
+    """One request that reached the provider."""
+
+    operation: str
+    at: float
+    arguments: dict[str, Any]
+    op: Op | None
+
+
+class Scripted(ProviderSpec):
+    """A provider whose replies are scripted, operation by operation; the last one is given again and again.
+
+    A reply is what to return, an exception to raise, or a function to await.
+    """
+
+    name = "scripted"
+
+    def __init__(self, *, capabilities: Any = None, **replies: Any) -> None:
+        self.sent: list[Sent] = []
+        self._capabilities = capabilities or Capabilities()
+        self._replies: dict[str, list[Reply]] = {operation: list(script) for operation, script in replies.items()}
+        if "find" not in replies:
+            self.find = None  # type: ignore[assignment,method-assign] # pluggy finds methods only
+
+    async def _reply(self, operation: str, op: Op | None = None, **arguments: Any) -> Any:
+        self.sent.append(Sent(operation=operation, at=anyio.current_time(), arguments=arguments, op=op))
+        script = self._replies[operation]
+        reply = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(reply, Exception):
+            raise reply
+        return await reply() if callable(reply) else reply
+
+    def of(self, operation: str) -> list[Sent]:
+        """The requests of one operation."""
+        return [each for each in self.sent if each.operation == operation]
+
+    def pauses(self, operation: str) -> list[float]:
+        """The seconds between them."""
+        return [later.at - earlier.at for earlier, later in itertools.pairwise(self.of(operation))]
+
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @hookimpl
+    async def create_conference(self, spec: ConferenceSpec, op: Op) -> Any:
+        return await self._reply("create_conference", op, spec=spec)
+
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Conference | Bridge | None) -> Any:
+        return await self._reply("create_call", op, spec=spec, into=into)
+
+    @hookimpl
+    async def end_conference(self, conference: Conference, op: Op) -> Any:
+        return await self._reply("end_conference", op, conference=conference)
+
+    @hookimpl
+    async def hang_up(self, call: Call, op: Op) -> Any:
+        return await self._reply("hang_up", op, call=call)
+
+    @hookimpl
+    async def remove_member(self, member: Member, op: Op) -> Any:
+        return await self._reply("remove_member", op, member=member)
+
+    @hookimpl
+    async def add_member(self, conference: Conference, call: Call, options: MemberOptions, op: Op) -> Any:
+        return await self._reply("add_member", op, conference=conference, call=call, options=options)
+
+    @hookimpl
+    async def create_bridge(self, calls: tuple[Call, ...], op: Op) -> Any:
+        return await self._reply("create_bridge", op, calls=calls)
+
+    @hookimpl
+    async def transfer(self, call: Call, to: str, caller_id: str, op: Op) -> Any:
+        return await self._reply("transfer", op, call=call, to=to, caller_id=caller_id)
+
+    @hookimpl
+    async def fetch(self, ref: Conference | Call | Bridge) -> Any:
+        return await self._reply("fetch", ref=ref)
+
+    @hookimpl
+    async def list_calls(self, into: Conference | Bridge) -> Any:
+        return await self._reply("list_calls", into=into)
+
+    @hookimpl
+    async def find(self, op_key: str, hint: FindHint) -> Any:
+        return await self._reply("find", op_key=op_key, hint=hint)
+
+
+class Watcher:
+    """Keeps the records of steps."""
+
+    def __init__(self) -> None:
+        self.started: list[StepRecord] = []
+        self.finished: list[StepRecord] = []
+
+    @hookimpl
+    def step_started(self, step: StepRecord) -> None:
+        self.started.append(step)
+
+    @hookimpl
+    def step_finished(self, step: StepRecord) -> None:
+        self.finished.append(step)
+
+
+def steps(provider: Scripted, *plugins: object, **settings: Any) -> Steps:
+    name, manager = open_provider(provider, {}, plugins=plugins)
+    usual: dict[str, Any] = {"clock": Clock(), "request_timeout": 10 * SECOND}
+    return Steps(name, manager, **(usual | settings))
+
+
+def request(operation: str, *arguments: Any, key: str = "k-1", **changes: Any) -> StepRequest:
+    return StepRequest(operation=operation, arguments=arguments, op_key=key, step="m-1#1", **changes)
+
+
+def dial(into: Conference | Bridge | None = None, **changes: Any) -> StepRequest:
+    return request("create_call", SPEC, into, **changes)
+
+
+def hang_up(**changes: Any) -> StepRequest:
+    return request("hang_up", CALL, **changes)
+
+
+def join(**changes: Any) -> StepRequest:
+    return request("add_member", ROOM, CALL, MemberOptions(), **changes)
+
+
+def finds(*operations: str, **changes: Any) -> Capabilities:
+    return Capabilities(finds=frozenset(operations), **changes)
+
+
+def lost(**details: Any) -> OutcomeUnknown:
+    return OutcomeUnknown("the connection was lost", **details)
+
+
+def failed() -> OutcomeUnknown:
+    return OutcomeUnknown("the provider failed", status=500, answered=True)
+
+
+def down() -> Unavailable:
+    return Unavailable("the connection was refused")
+
+
+# --- what is sent
+
+
+async def test_a_request_is_sent_as_it_was_asked_for() -> None:
+    provider = Scripted(create_call=[down(), DIALLED])
+    assert await steps(provider, request_timeout=7 * SECOND).run(dial(ROOM)) is DIALLED
+    first, second = provider.sent
+    assert first.arguments == second.arguments == {"spec": SPEC, "into": ROOM}
+    assert first.op == Op(key="k-1", timeout=7 * SECOND, attempt=1)
+    assert second.op == Op(key="k-1", timeout=7 * SECOND, attempt=2)
+
+
+async def test_what_is_not_implemented_is_refused_by_its_name() -> None:
+    class Bare(Scripted):
+        create_bridge = None  # type: ignore[assignment]
+
+    provider, watcher = Bare(), Watcher()
+    one = steps(provider, watcher)
+    attempts: dict[str, Callable[[], Awaitable[object]]] = {
+        "create_bridge": lambda: one.run(request("create_bridge", ())),
+        "find": lambda: one.read("find", op_key="k-1", hint=FindHint(operation="create_call")),
+    }
+    for operation, attempt in attempts.items():
+        with pytest.raises(Unsupported) as raised:
+            await attempt()
+        error = raised.value
+        assert (error.capability, error.provider, error.operation) == (operation, "scripted", operation)
+    assert provider.sent == []
+    assert [record.outcome for record in watcher.finished] == [StepOutcome.REFUSED]
+
+
+async def test_pauses_double_and_are_the_same_for_the_same_intent_only() -> None:
+    pauses = {}
+    for run, key in enumerate(["k-1", "k-1", "k-2"]):
+        provider = Scripted(hang_up=[down()])
+        with pytest.raises(Unavailable):
+            await steps(provider).run(hang_up(key=key))
+        pauses[run] = provider.pauses("hang_up")
+        assert len(pauses[run]) == 4
+        for number, pause in enumerate(pauses[run]):
+            assert 0.2 * 2**number <= pause <= 0.25 * 2**number
+    assert pauses[0] == pytest.approx(pauses[1])
+    assert pauses[0] != pytest.approx(pauses[2])
+    spread = [pause / 2**number for number, pause in enumerate(pauses[0])]
+    assert len({round(each, 6) for each in spread}) == 4  # each pause has jitter of its own
+
+
+async def test_pauses_after_an_unknown_outcome_double_and_are_the_same_for_the_same_intent_only() -> None:
+    pauses = []
+    for key in ("k-1", "k-1", "k-2"):
+        provider = Scripted(hang_up=[lost()])
+        with pytest.raises(OutcomeUnknown):
+            await steps(provider).run(hang_up(key=key))
+        pauses.append(provider.pauses("hang_up"))
+        assert len(provider.sent) == 5
+        for number, pause in enumerate(pauses[-1]):
+            assert 0.2 * 2**number <= pause <= 0.25 * 2**number
+    assert pauses[0] == pytest.approx(pauses[1])
+    assert pauses[0] != pytest.approx(pauses[2])
+
+
+async def test_the_attempts_of_all_kinds_that_may_not_have_failed_for_the_rate_count_together() -> None:
+    provider = Scripted(hang_up=[down(), lost(), down(), lost(), down(), None])
+    with pytest.raises(OutcomeUnknown):
+        await steps(provider).run(hang_up())
+    assert len(provider.sent) == 5
+
+
+async def test_a_refusal_is_not_sent_again() -> None:
+    provider = Scripted(create_call=[PermissionDenied("the number is not yours"), DIALLED])
+    with pytest.raises(PermissionDenied) as raised:
+        await steps(provider).run(dial())
+    assert len(provider.sent) == 1
+    assert (raised.value.provider, raised.value.operation) == ("scripted", "create_call")
+
+
+async def test_an_error_that_names_its_provider_and_operation_keeps_them() -> None:
+    attempts: list[Callable[[Steps], Awaitable[object]]] = [
+        lambda one: one.run(dial()),
+        lambda one: one.read("fetch", ref=CALL),
+    ]
+    for attempt in attempts:
+        error = NotFound("no such thing", provider="behind it", operation="another")
+        with pytest.raises(NotFound) as raised:
+            await attempt(steps(Scripted(create_call=[error], fetch=[error])))
+        assert (raised.value.provider, raised.value.operation) == ("behind it", "another")
+
+
+async def test_an_error_of_a_read_names_its_provider_and_operation() -> None:
+    with pytest.raises(NotFound) as raised:
+        await steps(Scripted(fetch=[NotFound("no such call")])).read("fetch", ref=CALL)
+    assert (raised.value.provider, raised.value.operation) == ("scripted", "fetch")
+
+
+# --- the provider's rate
+
+
+def limited(seconds: float | None) -> RateLimited:
+    wait = None if seconds is None else timedelta(seconds=seconds)
+    return RateLimited("too many requests", retry_after=wait)
+
+
+@pytest.mark.parametrize(
+    ("told", "least", "most"),
+    [(4.0, 4.05, 4.0625), (0.0, 0.05, 0.0625), (-3.0, 0.05, 0.0625), (30.0, 30.05, 30.0625), (500.0, 30.05, 30.0625)],
+)
+async def test_who_is_turned_away_comes_again_when_told_and_within_half_a_minute(
+    told: float, least: float, most: float
+) -> None:
+    provider = Scripted(hang_up=[limited(told), None])
+    await steps(provider).run(hang_up())
+    (pause,) = provider.pauses("hang_up")
+    assert least - 1e-6 <= pause <= most + 1e-6
+
+
+@pytest.mark.parametrize(("limit", "least"), [(None, 1.0), (100, 1.0), (2, 5.0)])
+async def test_who_is_not_told_when_comes_again_at_the_pace_of_the_class(limit: int | None, least: float) -> None:
+    rates = [RateClass(name="calls", limit=limit, per=10 * SECOND, costs={"hang_up": 1})] if limit else []
+    provider = Scripted(hang_up=[limited(None), None], capabilities=Capabilities(rates=tuple(rates)))
+    await steps(provider).run(hang_up())
+    (pause,) = provider.pauses("hang_up")
+    assert least <= pause <= least * 1.25
+
+
+async def test_who_is_turned_away_comes_again_with_the_jitter_of_the_intent() -> None:
+    pauses = []
+    for key in ("k-1", "k-1", "k-2"):
+        provider = Scripted(hang_up=[limited(None), limited(None), None])
+        await steps(provider).run(hang_up(key=key))
+        pauses.append(provider.pauses("hang_up"))
+    assert pauses[0] == pytest.approx(pauses[1])
+    assert pauses[0] != pytest.approx(pauses[2])
+    assert pauses[0][0] != pytest.approx(pauses[0][1])
+
+
+CALLS = RateClass(name="calls", limit=100, per=SECOND, costs={"create_call": 1}, scope="number")
+
+
+async def test_a_refusal_for_the_rate_holds_back_all_requests_of_its_class_and_number() -> None:
+    """Whoever comes in the meantime would be refused as well."""
+    provider = Scripted(create_call=[limited(12), DIALLED], hang_up=[None], capabilities=Capabilities(rates=(CALLS,)))
+    one = steps(provider)
+    begun = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.run, dial(key="k-refused", limit=OURS))
+        await anyio.sleep(1)
+        tasks.start_soon(one.run, dial(key="k-held", limit=OURS))
+        tasks.start_soon(one.run, dial(key="k-other", limit="+12125550100"))
+        tasks.start_soon(one.run, hang_up(key="k-free"))
+    moments = {each.op.key: each.at - begun for each in provider.sent if each.op}
+    assert moments["k-held"] >= 12
+    assert moments["k-refused"] >= 12
+    assert moments["k-other"] == moments["k-free"] == 1
+
+
+async def test_steps_without_a_number_are_held_back_together() -> None:
+    provider = Scripted(create_call=[limited(12), DIALLED], capabilities=Capabilities(rates=(CALLS,)))
+    one = steps(provider)
+    begun = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.run, dial(key="k-refused"))
+        await anyio.sleep(1)
+        tasks.start_soon(one.run, dial(key="k-held"))
+        tasks.start_soon(one.run, dial(key="k-other", limit=OURS))
+    moments = {each.op.key: each.at - begun for each in provider.sent if each.op}
+    assert moments["k-held"] >= 12
+    assert moments["k-other"] == 1
+
+
+async def test_being_turned_away_is_no_failure_until_patience_is_over() -> None:
+    provider = Scripted(hang_up=[limited(20)])
+    with pytest.raises(RateLimited):
+        await steps(provider).run(hang_up())
+    assert len(provider.sent) == 6  # five pauses of 20 seconds are not yet two minutes
+    provider = Scripted(hang_up=[*[limited(1)] * 10, None])
+    await steps(provider).run(hang_up())
+    assert len(provider.sent) == 11
+
+
+async def test_what_was_turned_away_has_all_its_attempts_left() -> None:
+    provider = Scripted(hang_up=[limited(1), limited(1), down()])
+    with pytest.raises(Unavailable):
+        await steps(provider).run(hang_up())
+    assert len(provider.sent) == 2 + 5
+
+
+async def test_a_step_waits_for_its_place_and_says_how_long() -> None:
+    one_a_second = RateClass(name="calls", limit=1, per=SECOND, costs={"create_call": 1, "hang_up": 1})
+    provider, watcher = (
+        Scripted(create_call=[DIALLED], hang_up=[down(), None], capabilities=Capabilities(rates=(one_a_second,))),
+        Watcher(),
+    )
+    one = steps(provider, watcher)
+    await one.run(dial())
+    await one.run(hang_up())
+    dialled, hung_up = watcher.finished
+    assert dialled.waited == timedelta(0)
+    assert 1.7 <= hung_up.waited.total_seconds() <= 2.05  # both attempts, without the pause between them
+    assert hung_up.duration.total_seconds() == pytest.approx(2.05)
+
+
+async def test_what_frees_something_goes_before_what_was_asked_earlier() -> None:
+    one_a_second = RateClass(name="all", limit=1, per=SECOND, costs={"create_call": 1, "hang_up": 1, "fetch": 1})
+    provider = Scripted(
+        create_call=[DIALLED], hang_up=[None], fetch=[Snapshot()], capabilities=Capabilities(rates=(one_a_second,))
+    )
+    one = steps(provider)
+    await one.run(dial())
+    async with anyio.create_task_group() as tasks:
+
+        async def read(**how: Any) -> None:
+            await one.read("fetch", ref=CALL, **how)
+
+        for task in (read, lambda: one.run(dial()), lambda: one.run(hang_up()), lambda: read(priority=Priority.URGENT)):
+            tasks.start_soon(task)
+            await anyio.wait_all_tasks_blocked()
+    assert [each.operation for each in provider.sent[1:]] == ["hang_up", "fetch", "create_call", "fetch"]
+
+
+async def test_meetings_take_turns() -> None:
+    one_a_second = RateClass(name="all", limit=1, per=SECOND, costs={"create_call": 1, "fetch": 1})
+    provider = Scripted(create_call=[DIALLED], fetch=[Snapshot()], capabilities=Capabilities(rates=(one_a_second,)))
+    one = steps(provider)
+    for kind in ("run", "read"):
+        begun = len(provider.sent)
+
+        async def ask(meeting: str, kind: str = kind) -> None:
+            if kind == "run":
+                await one.run(dial(key=meeting, meeting=meeting))
+            else:
+                await one.read("fetch", meeting=meeting, ref=meeting)
+
+        async with anyio.create_task_group() as tasks:
+            for meeting in ("m-1", "m-1", "m-1", "m-2"):
+                tasks.start_soon(ask, meeting)
+                await anyio.wait_all_tasks_blocked()
+        order = [each.op.key if each.op else each.arguments["ref"] for each in provider.sent[begun:]]
+        assert order.index("m-2") <= 2
+
+
+async def test_a_look_up_counts_against_the_class_of_what_it_looks_for() -> None:
+    rates = (RateClass(name="calls", limit=1, per=10 * SECOND, costs={"find:create_call": 1}),)
+    provider = Scripted(find=[()], capabilities=Capabilities(rates=rates))
+    one = steps(provider)
+    begun = anyio.current_time()
+    for operation in ("create_call", "transfer", "create_call"):
+        await one.read("find", op_key="k-1", hint=FindHint(operation=operation))
+    assert [each.at - begun for each in provider.sent] == pytest.approx([0, 0, 10.25])
+
+
+@pytest.mark.parametrize(
+    ("ref", "kind"), [(ROOM, "conference"), (CALL, "call"), (BRIDGE, "bridge"), (MEMBER, "member")]
+)
+async def test_a_read_counts_against_the_class_of_what_it_reads(ref: Any, kind: str) -> None:
+    rates = (RateClass(name="reads", limit=1, per=10 * SECOND, costs={f"fetch:{kind}": 1}),)
+    provider = Scripted(fetch=[Snapshot()], capabilities=Capabilities(rates=rates))
+    one = steps(provider)
+    begun = anyio.current_time()
+    for _ in range(2):
+        await one.read("fetch", ref=ref)
+    assert [each.at - begun for each in provider.sent] == pytest.approx([0, 10.25])
+
+
+# --- unknown outcomes
+
+
+async def test_an_attempt_that_may_have_been_executed_is_not_forgotten_over_a_later_refusal() -> None:
+    """The second request was refused; the first may have put somebody in all the same."""
+    for later in (PermissionDenied("not allowed any more"), NotFound("no such call"), Conflict("in already")):
+        first = lost()
+        provider = Scripted(add_member=[first, later])
+        with pytest.raises(OutcomeUnknown) as raised:
+            await steps(provider).run(join())
+        assert raised.value is first
+        assert raised.value.__cause__ is later
+        assert len(provider.sent) == 2
+
+
+async def test_the_last_doubt_is_the_one_that_stands() -> None:
+    first, second = lost(), lost()
+    provider = Scripted(add_member=[first, second, InvalidRequest("no")])
+    with pytest.raises(OutcomeUnknown) as raised:
+        await steps(provider).run(join())
+    assert raised.value is second
+
+
+async def test_a_doubt_is_forgotten_when_the_step_succeeds() -> None:
+    watcher = Watcher()
+    provider = Scripted(add_member=[lost(), down(), MEMBER])
+    assert await steps(provider, watcher).run(join()) is MEMBER
+    assert watcher.finished[0].outcome is StepOutcome.DONE
+
+
+async def test_a_plugin_that_breaks_or_keeps_silent_leaves_the_outcome_unknown() -> None:
+    for reply, words in (
+        (KeyError("x"), "KeyError"),
+        (anyio.sleep_forever, "no reply in time"),
+        ("nonsense", "str instead of Dialled"),
+    ):
+        provider = Scripted(create_call=[reply])
+        begun = anyio.current_time()
+        with pytest.raises(OutcomeUnknown, match=words) as raised:
+            await steps(provider, request_timeout=3 * SECOND).run(dial())
+        assert anyio.current_time() - begun == (6 if reply is anyio.sleep_forever else 0)
+        assert len(provider.sent) == 1
+        assert (raised.value.provider, raised.value.operation) == ("scripted", "create_call")
+        assert not raised.value.answered
+
+
+async def test_a_dial_is_looked_up_at_once_and_twice_again() -> None:
+    provider = Scripted(create_call=[lost()], find=[()], capabilities=finds("create_call"))
+    begun = anyio.current_time()
+    with pytest.raises(OutcomeUnknown):
+        await steps(provider).run(dial(ROOM))
+    assert [each.operation for each in provider.sent] == ["create_call", "find", "find", "find"]
+    assert [each.at - begun for each in provider.of("find")] == pytest.approx([0, 0.5, 2.5])
+    looked_up = provider.of("find")[0].arguments
+    assert looked_up == {"op_key": "k-1", "hint": FindHint(operation="create_call", into=ROOM, to=ANN)}
+
+
+async def test_what_the_provider_has_finished_with_is_looked_up_once() -> None:
+    provider = Scripted(create_call=[failed(), DIALLED], find=[()], capabilities=finds("create_call"))
+    assert await steps(provider).run(dial()) is DIALLED
+    assert [each.operation for each in provider.sent] == ["create_call", "find", "create_call"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        (dial(), FindHint(operation="create_call", to=ANN)),
+        (join(), FindHint(operation="add_member", into=ROOM, call=CALL)),
+        (hang_up(), FindHint(operation="hang_up")),
+        (request("transfer", CALL, ANN, OURS), FindHint(operation="transfer")),
+    ],
+)
+async def test_a_look_up_says_what_is_looked_for(asked: StepRequest, hint: FindHint) -> None:
+    script: dict[str, Any] = {asked.operation: [lost()]}
+    provider = Scripted(**script, find=[(CALL,)], capabilities=finds(asked.operation))
+    await steps(provider).run(asked)
+    assert [each.arguments["hint"] for each in provider.of("find")] == [hint]
+
+
+async def test_a_look_up_belongs_to_the_meeting() -> None:
+    provider = Scripted(create_call=[lost()], find=[(), (CALL,)], capabilities=finds("create_call"))
+    one = steps(provider)
+    trace = one.traces["m-1"] = Trace("m-1")
+    await one.run(dial(meeting="m-1"))
+    assert trace.reads == {"find": 2}
+    assert [record.outcome for record in trace.records] == [StepOutcome.ADOPTED]
+
+
+async def test_nothing_is_looked_up_that_the_provider_cannot_look_up() -> None:
+    looks: dict[str, Any] = {"find": [(CALL,)]}
+    replies: dict[str, Any]
+    for capabilities, replies in ((finds("add_member"), looks), (finds("create_call"), {})):
+        provider = Scripted(create_call=[failed()], **replies, capabilities=capabilities)
+        with pytest.raises(OutcomeUnknown):
+            await steps(provider).run(dial())
+        assert provider.of("find") == []
+
+
+async def test_a_look_up_that_fails_proves_nothing() -> None:
+    doubt = failed()
+    provider = Scripted(
+        create_call=[doubt, DIALLED], find=[InvalidRequest("not like this")], capabilities=finds("create_call")
+    )
+    with pytest.raises(OutcomeUnknown) as raised:
+        await steps(provider).run(dial())
+    assert raised.value is doubt
+    assert not doubt.answered
+    assert len(provider.of("create_call")) == 1
+
+
+async def test_after_a_look_up_that_fails_there_is_another() -> None:
+    provider = Scripted(
+        create_call=[lost()], find=[InvalidRequest("not now"), (CALL,)], capabilities=finds("create_call")
+    )
+    dialled = await steps(provider).run(dial())
+    assert dialled.call is CALL
+    assert len(provider.of("find")) == 2
+
+
+@pytest.mark.parametrize(
+    ("into", "joining", "expected"),
+    [
+        (None, Joining.EXPLICIT, Dialled(call=CALL)),
+        (ROOM, Joining.EXPLICIT, Dialled(call=CALL, membership=Membership.EXPLICIT, conference=ROOM)),
+        (ROOM, Joining.FUSED, Dialled(call=CALL, membership=Membership.FUSED, conference=ROOM)),
+        (BRIDGE, Joining.FUSED, Dialled(call=CALL, membership=Membership.ON_ANSWER)),
+    ],
+)
+async def test_a_call_that_is_found_is_dialled_as_its_reply_would_have_said(
+    into: Conference | Bridge | None, joining: Joining, expected: Dialled
+) -> None:
+    provider = Scripted(create_call=[lost()], find=[(CALL,)], capabilities=finds("create_call", joining=joining))
+    assert await steps(provider).run(dial(into)) == expected
+
+
+async def test_a_call_that_is_found_brings_the_id_of_the_room_that_it_made() -> None:
+    found = Call(provider="scripted", id="call-7", to=ANN, conference_id="conf-7")
+    unmade = Conference(provider="scripted", key="k-room")
+    for into, conference_id in ((unmade, "conf-7"), (ROOM, "conf-1")):
+        provider = Scripted(create_call=[lost()], find=[(found,)], capabilities=finds("create_call"))
+        dialled = await steps(provider).run(dial(into))
+        assert (dialled.conference.id, dialled.conference.key) == (conference_id, "k-room")
+
+
+async def test_what_is_found_of_any_other_operation_is_its_result() -> None:
+    provider = Scripted(add_member=[lost()], find=[(MEMBER,)], capabilities=finds("add_member"))
+    assert await steps(provider).run(join()) is MEMBER
+
+
+async def test_a_refusal_after_a_doubt_is_looked_into() -> None:
+    """The second join was refused because the first had worked."""
+    watcher = Watcher()
+    provider = Scripted(
+        add_member=[lost(), Conflict("a member already")],
+        find=[(), (), (), (MEMBER,)],
+        capabilities=finds("add_member"),
+    )
+    assert await steps(provider, watcher).run(join()) is MEMBER
+    assert watcher.finished[0].outcome is StepOutcome.ADOPTED
+    assert len(provider.of("add_member")) == 2
+
+
+async def test_a_refusal_without_a_doubt_is_not_looked_into() -> None:
+    provider = Scripted(add_member=[Conflict("over")], find=[(MEMBER,)], capabilities=finds("add_member"))
+    with pytest.raises(Conflict):
+        await steps(provider).run(join())
+    assert provider.of("find") == []
+
+
+async def test_a_refusal_after_a_doubt_is_looked_into_once() -> None:
+    doubt = lost()
+    provider = Scripted(add_member=[doubt, Conflict("a member already")], find=[()], capabilities=finds("add_member"))
+    with pytest.raises(OutcomeUnknown) as raised:
+        await steps(provider).run(join())
+    assert raised.value is doubt
+    assert len(provider.of("find")) == 3 + 1
+
+
+async def test_two_calls_are_connected_again_where_an_empty_bridge_is_not() -> None:
+    for calls, sent in (((CALL, CALL), 2), ((), 1)):
+        provider = Scripted(create_bridge=[lost(), BRIDGE])
+        if sent == 1:
+            with pytest.raises(OutcomeUnknown):
+                await steps(provider).run(request("create_bridge", calls))
+        else:
+            assert await steps(provider).run(request("create_bridge", calls)) is BRIDGE
+        assert len(provider.sent) == sent
+
+
+@pytest.mark.parametrize(
+    ("idempotency", "window", "wait", "sent"),
+    [
+        (Idempotency.NONE, None, 0, 1),
+        (Idempotency.CLIENT_ID, None, 0, 2),
+        (Idempotency.CLIENT_ID, 10, 9, 2),
+        (Idempotency.KEY, None, 9, 2),
+        (Idempotency.KEY, 10, 4.9, 2),
+        (Idempotency.KEY, 10, 5, 1),
+        (Idempotency.KEY, 10, 8, 1),
+    ],
+)
+async def test_a_dial_is_sent_again_where_it_would_be_the_same_one(
+    idempotency: Idempotency, window: float | None, wait: float, sent: int
+) -> None:
+    async def after_a_while() -> None:
+        await anyio.sleep(wait)
+        raise lost()
+
+    capabilities = Capabilities(
+        idempotency=idempotency, idempotency_window=None if window is None else timedelta(seconds=window)
+    )
+    provider = Scripted(create_call=[after_a_while, DIALLED], capabilities=capabilities)
+    if sent == 2:
+        assert await steps(provider).run(dial()) is DIALLED
+    else:
+        with pytest.raises(OutcomeUnknown):
+            await steps(provider).run(dial())
+    assert len(provider.sent) == sent
+
+
+# --- steps that an earlier run has begun
+
+
+async def test_a_step_that_was_cut_off_is_looked_up_before_anything_is_sent() -> None:
+    watcher = Watcher()
+    provider = Scripted(create_call=[DIALLED], find=[(), (CALL,)], capabilities=finds("create_call"))
+    dialled = await steps(provider, watcher).run(dial(again=True))
+    assert dialled.call is CALL
+    assert [each.operation for each in provider.sent] == ["find", "find"]
+    assert (watcher.finished[0].outcome, watcher.finished[0].attempt) == (StepOutcome.ADOPTED, 1)
+
+
+async def test_a_dial_that_was_cut_off_and_does_not_show_is_not_sent_again() -> None:
+    provider = Scripted(create_call=[DIALLED], find=[()], capabilities=finds("create_call"))
+    with pytest.raises(OutcomeUnknown, match="cut off") as raised:
+        await steps(provider).run(dial(again=True))
+    assert provider.of("create_call") == []
+    assert (raised.value.provider, raised.value.operation) == ("scripted", "create_call")
+    assert len(provider.of("find")) == 3
+
+
+async def test_what_was_cut_off_and_harms_nobody_is_sent_again() -> None:
+    provider = Scripted(hang_up=[None])
+    await steps(provider).run(hang_up(again=True))
+    assert [each.op.attempt for each in provider.sent if each.op] == [1]
+    provider = Scripted(hang_up=[PermissionDenied("not allowed any more")])
+    with pytest.raises(OutcomeUnknown, match="cut off"):  # the one that was cut off may have worked
+        await steps(provider).run(hang_up(again=True))
+
+
+# --- withdrawal
+
+
+async def test_who_waits_for_its_place_is_withdrawn_and_what_frees_something_is_not() -> None:
+    slow = RateClass(name="all", limit=1, per=100 * SECOND, costs={"create_call": 1, "hang_up": 1})
+    provider, watcher = (
+        Scripted(create_call=[DIALLED], hang_up=[None], capabilities=Capabilities(rates=(slow,))),
+        Watcher(),
+    )
+    one = steps(provider, watcher)
+    await one.run(dial())
+    order = Withdrawal()
+    begun = anyio.current_time()
+    told: list[Withdrawn] = []
+
+    async def waits() -> None:
+        try:
+            await one.run(dial(withdrawal=order))
+        except Withdrawn as error:
+            assert anyio.current_time() == begun + 1
+            told.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waits)
+        tasks.start_soon(one.run, hang_up(withdrawal=order))
+        await anyio.sleep(1)
+        order.order()
+    assert [(error.provider, error.operation) for error in told] == [("scripted", "create_call")]
+    assert [each.operation for each in provider.sent] == ["create_call", "hang_up"]
+    assert [record.outcome for record in watcher.finished] == [
+        StepOutcome.DONE,
+        StepOutcome.WITHDRAWN,
+        StepOutcome.DONE,
+    ]
+
+
+async def test_nothing_is_sent_after_the_order_whether_it_has_to_wait_or_not() -> None:
+    order = Withdrawal()
+    order.order()
+    rates = RateClass(name="calls", limit=9, per=SECOND, costs={"create_call": 1})
+    for capabilities in (Capabilities(), Capabilities(rates=(rates,))):
+        provider = Scripted(create_call=[DIALLED], hang_up=[None], capabilities=capabilities)
+        one = steps(provider)
+        with pytest.raises(Withdrawn) as raised:
+            await one.run(dial(withdrawal=order))
+        assert (raised.value.provider, raised.value.operation) == ("scripted", "create_call")
+        await one.run(hang_up(withdrawal=order))
+        assert [each.operation for each in provider.sent] == ["hang_up"]
+
+
+async def test_who_pauses_before_another_attempt_is_withdrawn_but_not_what_frees_something() -> None:
+    provider = Scripted(create_call=[limited(20), DIALLED], hang_up=[limited(20), None])
+    one, order = steps(provider), Withdrawal()
+    begun = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+
+        async def waits() -> None:
+            with pytest.raises(Withdrawn):
+                await one.run(dial(withdrawal=order))
+            assert anyio.current_time() == begun + 1
+
+        tasks.start_soon(waits)
+        tasks.start_soon(one.run, hang_up(withdrawal=order))
+        await anyio.sleep(1)
+        order.order()
+    assert sorted(each.operation for each in provider.sent) == ["create_call", "hang_up", "hang_up"]
+
+
+async def test_a_doubt_outlives_a_withdrawal() -> None:
+    provider = Scripted(add_member=[lost(), MEMBER])
+    one, order = steps(provider), Withdrawal()
+    async with anyio.create_task_group() as tasks:
+
+        async def waits() -> None:
+            with pytest.raises(OutcomeUnknown):
+                await one.run(join(withdrawal=order))
+
+        tasks.start_soon(waits)
+        await anyio.sleep(0.1)
+        order.order()
+    assert len(provider.sent) == 1
+
+
+async def test_a_request_that_is_on_its_way_is_not_withdrawn() -> None:
+    async def slow() -> Dialled:
+        await anyio.sleep(5)
+        return DIALLED
+
+    for rates in ((), (RateClass(name="calls", limit=9, per=SECOND, costs={"create_call": 1}),)):
+        provider = Scripted(create_call=[slow], capabilities=Capabilities(rates=rates))
+        one, order = steps(provider), Withdrawal()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one.run, dial(withdrawal=order))
+            await anyio.sleep(1)
+            order.order()
+        assert len(provider.sent) == 1
+
+
+# --- reads
+
+
+async def test_a_read_is_sent_again_until_it_is_answered() -> None:
+    snapshot = Snapshot(calls=(CALL,))
+    provider = Scripted(fetch=[down(), limited(1), lost(), anyio.sleep_forever, snapshot])
+    begun = anyio.current_time()
+    assert await steps(provider, request_timeout=3 * SECOND).read("fetch", ref=CALL) is snapshot
+    assert [each.arguments for each in provider.sent] == [{"ref": CALL}] * 5
+    assert provider.sent[-1].at - provider.sent[-2].at >= 6
+    assert anyio.current_time() == provider.sent[-1].at
+    assert provider.sent[0].at == begun
+
+
+async def test_a_read_has_five_attempts_with_pauses_that_double() -> None:
+    pauses = {}
+    for operation, argument in (("fetch", "ref"), ("list_calls", "into")):
+        script: dict[str, Any] = {operation: [down()]}
+        provider = Scripted(**script)
+        begun = anyio.current_time()
+        with pytest.raises(Unavailable):
+            await steps(provider).read(operation, **dict[str, Any]({argument: ROOM}))
+        pauses[operation] = provider.pauses(operation)
+        assert anyio.current_time() - begun == pytest.approx(sum(pauses[operation]))  # no pause after the last
+        assert len(pauses[operation]) == 4
+        for number, pause in enumerate(pauses[operation]):
+            assert 0.2 * 2**number <= pause <= 0.25 * 2**number
+    assert pauses["fetch"] != pytest.approx(pauses["list_calls"])
+
+
+async def test_a_read_that_is_turned_away_comes_again_at_the_pace_of_its_class() -> None:
+    rates = (RateClass(name="reads", limit=2, per=10 * SECOND, costs={"fetch": 1}),)
+    provider = Scripted(fetch=[limited(None), Snapshot()], capabilities=Capabilities(rates=rates))
+    await steps(provider).read("fetch", ref=CALL)
+    assert 5 <= provider.pauses("fetch")[0] <= 6.25
+
+
+async def test_a_read_that_is_refused_is_not_sent_again() -> None:
+    provider = Scripted(fetch=[NotFound("no such call"), Snapshot()])
+    with pytest.raises(NotFound):
+        await steps(provider).read("fetch", ref=CALL)
+    assert len(provider.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (anyio.sleep_forever, "no reply in time"),
+        ("nonsense", "the plugin returned str instead of Snapshot"),
+        (KeyError("secret"), "the plugin raised KeyError, which is not a portable error"),
+    ],
+)
+async def test_a_read_whose_plugin_fails_is_unavailable(reply: Reply, words: str) -> None:
+    provider = Scripted(fetch=[reply])
+    with pytest.raises(Unavailable, match=words) as raised:
+        await steps(provider).read("fetch", ref=CALL)
+    assert len(provider.sent) == 5
+    if reply != "nonsense":
+        assert (raised.value.provider, raised.value.operation) == ("scripted", "fetch")
+
+
+async def test_reads_are_counted_in_the_trace_of_their_meeting() -> None:
+    provider = Scripted(fetch=[down(), Snapshot()])
+    one = steps(provider)
+    trace = one.traces["m-1"] = Trace("m-1")
+    await one.read("fetch", ref=CALL, meeting="m-1")
+    await one.read("fetch", ref=CALL, meeting="m-2")
+    await one.read("fetch", ref=CALL)
+    assert trace.reads == {"fetch": 2}
+
+
+# --- what is told
+
+
+async def test_a_record_says_what_was_done_for_whom_and_with_what_outcome() -> None:
+    watcher = Watcher()
+    provider = Scripted(
+        create_call=[down(), Dialled(call=CALL, conference=ROOM)],
+        add_member=[MEMBER],
+        hang_up=[PermissionDenied("not yours")],
+    )
+    clock = Clock()
+    one = steps(provider, watcher, clock=clock)
+    trace = one.traces["m-1"] = Trace("m-1")
+    begun = clock.now()
+    await one.run(dial(BRIDGE, meeting="m-1"))
+    await one.run(join(party="Ann"))
+    with pytest.raises(PermissionDenied):
+        await one.run(hang_up(meeting="m-2"))
+    started, *_ = watcher.started
+    assert (started.outcome, started.bridge, started.call) == (StepOutcome.STARTED, "bridge-1", None)
+    dialled, joined, hung_up = watcher.finished
+    assert trace.records == (dialled,)
+    assert (dialled.meeting, dialled.step, dialled.op) == ("m-1", "m-1#1", "k-1")
+    assert (dialled.provider, dialled.operation, dialled.party) == ("scripted", "create_call", "+1919•••0101")
+    assert (dialled.call, dialled.conference, dialled.bridge) == ("call-1", "conf-1", "bridge-1")
+    assert (dialled.attempt, dialled.outcome, dialled.error) == (2, StepOutcome.DONE, None)
+    assert dialled.started_at == started.started_at == begun
+    assert 0.2 <= dialled.duration.total_seconds() <= 0.25
+    assert (joined.party, joined.member, joined.attempt) == ("Ann", "member-1", 1)
+    assert (hung_up.outcome, hung_up.error) == (StepOutcome.REFUSED, "scripted hang_up: not yours")
+    assert (hung_up.party, hung_up.call) == ("+1919•••0101", "call-1")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (lost(), StepOutcome.UNKNOWN),
+        (down(), StepOutcome.UNAVAILABLE),
+        (limited(30), StepOutcome.UNAVAILABLE),
+        (PermissionDenied("no"), StepOutcome.REFUSED),
+        (Conflict("no"), StepOutcome.REFUSED),
+    ],
+)
+async def test_the_outcome_of_a_step_says_what_is_known_of_it(error: ProviderError, outcome: StepOutcome) -> None:
+    watcher = Watcher()
+    with pytest.raises(type(error)):
+        await steps(Scripted(create_call=[error]), watcher).run(dial())
+    assert [record.outcome for record in watcher.finished] == [outcome]
+
+
+async def test_nobody_to_name_is_no_party() -> None:
+    watcher = Watcher()
+    provider = Scripted(end_conference=[None], hang_up=[None])
+    one = steps(provider, watcher)
+    await one.run(request("end_conference", ROOM))
+    await one.run(request("hang_up", Call(provider="scripted", id="call-2")))
+    assert [record.party for record in watcher.finished] == [None, None]
+    assert [record.conference for record in watcher.finished] == ["conf-1", None]
+
+
+def test_a_party_is_called_by_its_name_or_by_its_number_masked() -> None:
+    async def labels(**settings: Any) -> list[str]:
+        one = steps(Scripted(), **settings)
+        return [one.label(Party(ANN, name="Ann")), one.label(Party(ANN))]
+
+    assert anyio.run(labels) == ["Ann", "+1919•••0101"]
+
+    async def shown() -> list[str]:
+        return await labels(show_numbers=True)
+
+    assert anyio.run(shown) == ["Ann", ANN]
+
+
+@contextmanager
+def at_level(level: int) -> Iterator[list[str]]:
+    """The levels of the lines that a log which begins at this level shows."""
+    lines: list[str] = []
+
+    def keep(_: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        lines.append(f"{method} {event['event']} {event.get('phase')} {event.get('operation')}")
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[keep], wrapper_class=structlog.make_filtering_bound_logger(level))
+    yield lines
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        (10, ["debug step start hang_up", "info step end hang_up", "debug step start create_call"]),
+        (20, ["info step end hang_up"]),
+        (30, []),
+    ],
+)
+@pytest.mark.parametrize("traced", [False, True])
+async def test_the_log_tells_failures_as_warnings_whatever_else_it_leaves_out(
+    level: int, shown: list[str], traced: bool
+) -> None:
+    provider = Scripted(hang_up=[None], create_call=[PermissionDenied("no")])
+    with at_level(level) as lines:
+        one = steps(provider)
+        if traced:
+            one.traces["m-1"] = Trace("m-1")
+        await one.run(hang_up(meeting="m-1"))
+        with pytest.raises(PermissionDenied):
+            await one.run(dial(meeting="m-1"))
+    assert lines == [*shown, "warning step end create_call"]
+
+
+async def test_an_observer_of_ends_alone_hears_of_them_where_nobody_logs() -> None:
+    class Ends:
+        def __init__(self) -> None:
+            self.records: list[StepRecord] = []
+
+        @hookimpl
+        def step_finished(self, step: StepRecord) -> None:
+            self.records.append(step)
+
+    class Starts:
+        def __init__(self) -> None:
+            self.records: list[StepRecord] = []
+
+        @hookimpl
+        def step_started(self, step: StepRecord) -> None:
+            self.records.append(step)
+
+    for observer in (Ends(), Starts()):
+        with at_level(30):
+            await steps(Scripted(hang_up=[None]), observer).run(hang_up())
+        assert len(observer.records) == 1
+
+
+async def test_an_adopted_step_is_no_warning() -> None:
+    provider = Scripted(create_call=[lost()], find=[(CALL,)], capabilities=finds("create_call"))
+    with at_level(20) as lines:
+        await steps(provider).run(dial())
+    assert lines == ["info step end create_call"]
+
+
+async def test_a_look_up_that_fails_is_told() -> None:
+    provider = Scripted(create_call=[lost()], find=[NotFound("gone"), (CALL,)], capabilities=finds("create_call"))
+    with at_level(30) as lines:
+        await steps(provider).run(dial())
+    assert lines == ["warning lookup_failed None create_call"]
