@@ -32,7 +32,7 @@ NAMED = Path(__file__).with_suffix(".toml")
 MUTMUT = Path(sys.executable).with_name("mutmut")
 MODULES = {
     "policy": ["tests/core/test_policy.py"],
-    "pacing": ["tests/core/test_pacing.py", "tests/core/test_steps.py"],
+    "pacing": ["tests/core/test_pacing.py"],
     "steps": ["tests/core/test_steps.py", "tests/core/test_steps_doubt.py", "tests/core/test_one_step.py"],
 }
 #: Lines that write the log: what it says in passing is nobody's contract.

@@ -183,10 +183,8 @@ class Pacer:
         self._turns[meeting] = turn
         ticket = _Ticket(priority, turn, next(self._numbers), classes)
         for window, _ in classes:
-            before = window.head()
+            # Who is first no longer need not be told: it looks again when its window opens, and when another leaves.
             heapq.heappush(window.queue, ticket)
-            if before is not None and window.head() is ticket:
-                before.woken.set()  # it is no longer first
         return ticket
 
     def _leave(self, ticket: _Ticket) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from confkit import RateClass
-from confkit.pacing import MARGIN, Pacer, Priority
+from confkit.pacing import MARGIN, Pacer, Priority, Withdrawal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
@@ -70,6 +70,7 @@ async def test_a_burst_up_to_the_limit_goes_at_once_and_the_rest_waits_for_the_w
 
 
 async def test_waiting_is_told() -> None:
+    await anyio.sleep(1000)
     sent = Sent(Pacer([ROOMS]))
     assert await sent.send("add") == timedelta(0)
     assert (await sent.send("add")).total_seconds() == pytest.approx(MARGIN)
@@ -80,6 +81,27 @@ async def test_a_request_that_costs_more_than_the_window_holds_is_paid_for_by_th
     for operation in ("double", "add", "add"):
         await sent.send(operation)
     assert sent.moments == pytest.approx([0, 2 * MARGIN, 3 * MARGIN])
+
+
+async def test_a_request_that_costs_more_than_the_window_holds_fills_it_as_often_as_it_must() -> None:
+    rate = RateClass(name="many", limit=2, per=SECOND, costs={"triple": 3, "one": 1})
+    sent = Sent(Pacer([rate]))
+    for operation in ("triple", "one", "one"):
+        await sent.send(operation)
+    assert sent.moments == pytest.approx([0, MARGIN, 2 * MARGIN])
+
+
+async def test_what_an_operation_is_about_decides_its_class_where_the_provider_says_so() -> None:
+    rate = RateClass(name="media", limit=1, per=SECOND, costs={"play": 1, "play:member": 3, "fetch:call": 1})
+    pacer = Pacer([rate])
+    sent = Sent(pacer)
+    for operation in ("play:bridge", "play:member", "play", "fetch", "fetch:room"):
+        await sent.send(operation)
+    assert sent.moments == pytest.approx([0, MARGIN, 4 * MARGIN, 4 * MARGIN, 4 * MARGIN])
+    limited = [name for name in ("play", "play:bridge", "play:member", "fetch:call") if pacer.limits(name)]
+    assert limited == ["play", "play:bridge", "play:member", "fetch:call"]
+    assert not any(pacer.limits(name) for name in ("fetch", "fetch:room", "hang_up", "member", ":"))
+    assert not Pacer([]).limits("play")
 
 
 async def test_each_number_has_a_window_of_its_own_where_the_limit_is_the_numbers() -> None:
@@ -125,6 +147,43 @@ async def test_meetings_take_turns_and_keep_their_own_order() -> None:
     assert [label for label in sent.order if label.startswith("long")] == [f"long {n}" for n in range(5)]
 
 
+async def test_every_turn_is_one_request_of_each_meeting_in_the_order_of_asking() -> None:
+    sent = Sent(Pacer([ROOMS]))
+    await sent.send("add", "first", meeting="a")
+    async with anyio.create_task_group() as tasks:
+        for meeting, requests in (("a", 3), ("b", 1), ("c", 2), ("d", 1), ("e", 2)):
+            for number in range(requests):
+                tasks.start_soon(partial(sent.send, "add", f"{meeting}{number}", meeting=meeting))
+                await anyio.wait_all_tasks_blocked()
+    assert sent.order == ["first", "a0", "b0", "c0", "d0", "e0", "a1", "c1", "e1", "a2"]
+
+
+async def test_a_meeting_keeps_its_own_order_whenever_it_asks() -> None:
+    sent = Sent(Pacer([ROOMS]))
+    async with anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(partial(sent.send, "add", str(number), meeting="a"))
+            await anyio.sleep(0.4)
+        await anyio.sleep(0.6)  # some are through, some wait
+        assert 1 < len(sent.order) < 4
+        tasks.start_soon(partial(sent.send, "add", "4", meeting="a"))
+    assert sent.order == ["0", "1", "2", "3", "4"]
+
+
+async def test_where_nobody_waits_nobody_is_owed_a_turn() -> None:
+    sent = Sent(Pacer([ROOMS]))
+    for _ in range(3):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(partial(sent.send, "add", meeting="a"))
+    sent.log.clear()
+    async with anyio.create_task_group() as tasks:
+        for meeting in ("a", "b"):
+            tasks.start_soon(partial(sent.send, "add", meeting, meeting=meeting))
+            await anyio.wait_all_tasks_blocked()
+    assert sent.order == ["a", "b"]
+
+
 async def test_who_comes_late_does_not_make_up_for_turns_that_it_never_wanted() -> None:
     sent = Sent(Pacer([ROOMS]))
     async with anyio.create_task_group() as tasks:
@@ -146,6 +205,18 @@ async def test_a_refusal_closes_the_window_for_everyone_in_it() -> None:
     sent.pacer.hold_back("create_call", timedelta(0))
     await sent.send("create_call")
     assert sent.moments[-1] == pytest.approx(4)
+
+
+async def test_a_refusal_closes_the_window_of_its_number_only() -> None:
+    sent = Sent(Pacer([NUMBER]))
+    sent.pacer.hold_back("create_call", 4 * SECOND, number="+1")
+    sent.pacer.hold_back("create_call", 7 * SECOND)
+    for number in ("+2", "+1", ""):
+        await sent.send("create_call", number=number)
+    assert sent.moments == pytest.approx([0, 4, 7])
+    sent.pacer.hold_back("create_call", 3 * SECOND)
+    await sent.pacer.wait("create_call", priority=Priority.NORMAL)
+    assert anyio.current_time() - sent.begun == pytest.approx(10)
 
 
 async def test_a_refusal_that_comes_while_others_wait_holds_them_too() -> None:
@@ -170,6 +241,25 @@ async def test_who_gives_up_frees_its_place_in_the_queue() -> None:
         assert scope.cancelled_caught
     assert sent.order == ["first", "third"]
     assert sent.moments[-1] == pytest.approx(MARGIN)
+
+
+async def test_an_order_to_withdraw_stops_who_waits_and_whoever_comes_to_wait() -> None:
+    withdrawal = Withdrawal()
+    assert not withdrawal.ordered
+    with anyio.CancelScope() as over:
+        withdrawal.ends(over)
+        withdrawal.ends(None)
+    with anyio.CancelScope() as waits:
+        withdrawal.ends(waits)
+        assert not waits.cancel_called
+        withdrawal.order()
+        assert waits.cancel_called
+    assert withdrawal.ordered
+    assert not over.cancel_called
+    withdrawal.ends(None)
+    with anyio.CancelScope() as late:
+        withdrawal.ends(late)
+        assert late.cancel_called
 
 
 def test_the_spacing_of_an_operation() -> None:
