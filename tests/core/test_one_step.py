@@ -19,6 +19,7 @@ from confkit import (
     CallSpec,
     Capabilities,
     Conference,
+    ConferencePatch,
     Conflict,
     Dialled,
     FindHint,
@@ -27,6 +28,7 @@ from confkit import (
     Joining,
     Member,
     MemberOptions,
+    MemberPatch,
     Membership,
     NotFound,
     Op,
@@ -36,6 +38,7 @@ from confkit import (
     ProviderError,
     RateClass,
     RateLimited,
+    RecordAction,
     Snapshot,
     StepOutcome,
     StepRecord,
@@ -46,7 +49,7 @@ from confkit import (
 from confkit.clock import Clock
 from confkit.errors import Withdrawn
 from confkit.hookspecs import ProviderSpec
-from confkit.models import ConferenceSpec
+from confkit.models import STOP, ConferenceSpec, Media
 from confkit.pacing import Priority, Withdrawal
 from confkit.plugins import open_provider
 from confkit.steps import StepRequest, Steps
@@ -141,6 +144,38 @@ class Scripted(ProviderSpec):
         return await self._reply("create_bridge", op, calls=calls)
 
     @hookimpl
+    async def update_member(self, member: Member, patch: MemberPatch, op: Op) -> Any:
+        return await self._reply("update_member", op, member=member, patch=patch)
+
+    @hookimpl
+    async def update_conference(self, conference: Conference, patch: ConferencePatch, op: Op) -> Any:
+        return await self._reply("update_conference", op, conference=conference, patch=patch)
+
+    @hookimpl
+    async def end_bridge(self, bridge: Bridge, op: Op) -> Any:
+        return await self._reply("end_bridge", op, bridge=bridge)
+
+    @hookimpl
+    async def play(self, target: Conference | Member | Call | Bridge, media: Media, op: Op) -> Any:
+        return await self._reply("play", op, target=target, media=media)
+
+    @hookimpl
+    async def record(self, target: Conference | Call | Bridge, action: RecordAction, op: Op) -> Any:
+        return await self._reply("record", op, target=target, action=action)
+
+    @hookimpl
+    async def send_digits(self, call: Call, digits: str, op: Op) -> Any:
+        return await self._reply("send_digits", op, call=call, digits=digits)
+
+    @hookimpl
+    async def answer_call(self, call: Call, into: Conference | Bridge | None, op: Op) -> Any:
+        return await self._reply("answer_call", op, call=call, into=into)
+
+    @hookimpl
+    async def reject_call(self, call: Call, op: Op) -> Any:
+        return await self._reply("reject_call", op, call=call)
+
+    @hookimpl
     async def transfer(self, call: Call, to: str, caller_id: str, op: Op) -> Any:
         return await self._reply("transfer", op, call=call, to=to, caller_id=caller_id)
 
@@ -211,7 +246,68 @@ def down() -> Unavailable:
     return Unavailable("the connection was refused")
 
 
+#: Every operation that changes something, with arguments and what it gives.
+EVERY: dict[str, tuple[tuple[object, ...], object]] = {
+    "create_conference": ((ConferenceSpec(caller_id=OURS),), ROOM),
+    "create_call": ((SPEC, None), DIALLED),
+    "add_member": ((ROOM, CALL, MemberOptions()), MEMBER),
+    "update_member": ((MEMBER, MemberPatch(mute=True)), None),
+    "remove_member": ((MEMBER,), None),
+    "update_conference": ((ROOM, ConferencePatch(mute=True)), None),
+    "end_conference": ((ROOM,), None),
+    "hang_up": ((CALL,), None),
+    "create_bridge": (((),), BRIDGE),
+    "end_bridge": ((BRIDGE,), None),
+    "play": ((ROOM, STOP), None),
+    "record": ((CALL, RecordAction.START), None),
+    "send_digits": ((CALL, "12"), None),
+    "transfer": ((CALL, ANN, OURS), CALL),
+    "answer_call": ((CALL, None), DIALLED),
+    "reject_call": ((CALL,), None),
+}
+#: What rings, is heard, or leaves something behind when it is done twice.
+ONCE = {"create_conference", "create_call", "create_bridge", "play", "send_digits", "transfer"}
+#: What makes nothing and keeps nobody: an ending meeting does nothing else.
+FREES = {"remove_member", "end_conference", "hang_up", "end_bridge", "reject_call"}
+
+
 # --- what is sent
+
+
+@pytest.mark.parametrize("operation", EVERY)
+async def test_an_operation_is_sent_again_on_a_guess_only_where_twice_is_once(operation: str) -> None:
+    arguments, reply = EVERY[operation]
+    script: dict[str, Any] = {operation: [lost(), reply]}
+    provider = Scripted(**script)
+    if operation in ONCE:
+        with pytest.raises(OutcomeUnknown):
+            await steps(provider).run(request(operation, *arguments))
+        assert len(provider.sent) == 1
+    else:
+        assert await steps(provider).run(request(operation, *arguments)) is reply
+        assert len(provider.sent) == 2
+
+
+@pytest.mark.parametrize("operation", EVERY)
+async def test_what_frees_something_is_all_that_is_sent_of_a_meeting_that_ends(operation: str) -> None:
+    arguments, reply = EVERY[operation]
+    script: dict[str, Any] = {operation: [reply]}
+    provider, order = Scripted(**script), Withdrawal()
+    order.order()
+    if operation in FREES:
+        await steps(provider).run(request(operation, *arguments, withdrawal=order))
+    else:
+        with pytest.raises(Withdrawn):
+            await steps(provider).run(request(operation, *arguments, withdrawal=order))
+    assert len(provider.sent) == (operation in FREES)
+
+
+@pytest.mark.parametrize("operation", [name for name, (_, reply) in EVERY.items() if reply is not None])
+async def test_what_a_plugin_returns_is_what_the_operation_gives(operation: str) -> None:
+    arguments, reply = EVERY[operation]
+    script: dict[str, Any] = {operation: ["nonsense"]}
+    with pytest.raises(OutcomeUnknown, match=f"str instead of {type(reply).__name__}"):
+        await steps(Scripted(**script)).run(request(operation, *arguments))
 
 
 async def test_a_request_is_sent_as_it_was_asked_for() -> None:

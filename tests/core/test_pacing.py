@@ -245,21 +245,19 @@ async def test_who_gives_up_frees_its_place_in_the_queue() -> None:
 
 async def test_an_order_to_withdraw_stops_who_waits_and_whoever_comes_to_wait() -> None:
     withdrawal = Withdrawal()
+    over, waits, late = anyio.CancelScope(), anyio.CancelScope(), anyio.CancelScope()
     assert not withdrawal.ordered
-    with anyio.CancelScope() as over:
-        withdrawal.ends(over)
-        withdrawal.ends(None)
-    with anyio.CancelScope() as waits:
-        withdrawal.ends(waits)
-        assert not waits.cancel_called
-        withdrawal.order()
-        assert waits.cancel_called
+    withdrawal.ends(over)
+    withdrawal.ends(None)
+    withdrawal.ends(waits)
+    assert not waits.cancel_called
+    withdrawal.order()
     assert withdrawal.ordered
+    assert waits.cancel_called
     assert not over.cancel_called
     withdrawal.ends(None)
-    with anyio.CancelScope() as late:
-        withdrawal.ends(late)
-        assert late.cancel_called
+    withdrawal.ends(late)
+    assert late.cancel_called
 
 
 def test_the_spacing_of_an_operation() -> None:
