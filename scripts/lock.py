@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 PYPROJECT = ROOT / "pyproject.toml"
 LOCK = ROOT / "requirements.lock"
 HEADER = "# Written by scripts/lock.py: all that development and every extra need, for every platform.\n"
-EXPORT = ["--all-packages", "--all-extras", "--no-emit-workspace", "--no-header", "--no-annotate"]
+EXPORT = ["--all-packages", "--all-extras", "--all-groups", "--no-emit-workspace", "--no-header", "--no-annotate"]
 CONSTRAINTS = re.compile(r"^constraint-dependencies = \[\n.*?^\]\n", re.MULTILINE | re.DOTALL)
 
 

@@ -246,15 +246,12 @@ async def test_who_gives_up_frees_its_place_in_the_queue() -> None:
 async def test_an_order_to_withdraw_stops_who_waits_and_whoever_comes_to_wait() -> None:
     withdrawal = Withdrawal()
     over, waits, late = anyio.CancelScope(), anyio.CancelScope(), anyio.CancelScope()
-    assert not withdrawal.ordered
     withdrawal.ends(over)
     withdrawal.ends(None)
     withdrawal.ends(waits)
-    assert not waits.cancel_called
+    assert (withdrawal.ordered, waits.cancel_called) == (False, False)
     withdrawal.order()
-    assert withdrawal.ordered
-    assert waits.cancel_called
-    assert not over.cancel_called
+    assert (withdrawal.ordered, waits.cancel_called, over.cancel_called) == (True, True, False)
     withdrawal.ends(None)
     withdrawal.ends(late)
     assert late.cancel_called
