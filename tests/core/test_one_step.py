@@ -319,6 +319,13 @@ async def test_a_request_is_sent_as_it_was_asked_for() -> None:
     assert second.op == Op(key="k-1", timeout=7 * SECOND, attempt=2)
 
 
+async def test_a_request_that_lacks_an_argument_is_not_sent() -> None:
+    provider = Scripted(add_member=[MEMBER])
+    with pytest.raises(ValueError, match="shorter"):
+        await steps(provider).run(request("add_member", ROOM, CALL))
+    assert provider.sent == []
+
+
 async def test_what_is_not_implemented_is_refused_by_its_name() -> None:
     class Bare(Scripted):
         create_bridge = None  # type: ignore[assignment]
@@ -570,6 +577,22 @@ async def test_a_read_counts_against_the_class_of_what_it_reads(ref: Any, kind: 
     assert [each.at - begun for each in provider.sent] == pytest.approx([0, 10.25])
 
 
+async def test_a_request_counts_against_the_class_of_what_it_is_about() -> None:
+    rates = (RateClass(name="media", limit=1, per=10 * SECOND, costs={"play:conference": 1}),)
+    provider = Scripted(play=[limited(5), None], capabilities=Capabilities(rates=rates))
+    one = steps(provider)
+    begun = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.run, request("play", ROOM, STOP, key="k-refused"))
+        await anyio.sleep(1)
+        tasks.start_soon(one.run, request("play", ROOM, STOP, key="k-held"))
+        tasks.start_soon(one.run, request("play", CALL, STOP, key="k-other"))
+    moments = {each.op.key: each.at - begun for each in provider.sent if each.op}
+    assert moments["k-other"] == 1
+    assert min(moments["k-refused"], moments["k-held"]) >= 5
+    assert abs(moments["k-refused"] - moments["k-held"]) >= 10
+
+
 # --- unknown outcomes
 
 
@@ -676,7 +699,7 @@ async def test_a_look_up_that_fails_proves_nothing() -> None:
     with pytest.raises(OutcomeUnknown) as raised:
         await steps(provider).run(dial())
     assert raised.value is doubt
-    assert not doubt.answered
+    assert doubt.answered is False
     assert len(provider.of("create_call")) == 1
 
 
@@ -811,6 +834,12 @@ async def test_a_dial_that_was_cut_off_and_does_not_show_is_not_sent_again() -> 
     assert len(provider.of("find")) == 3
 
 
+async def test_a_dial_that_was_cut_off_is_sent_again_where_it_would_be_the_same_one() -> None:
+    capabilities = Capabilities(idempotency=Idempotency.KEY, idempotency_window=10 * SECOND)
+    provider = Scripted(create_call=[DIALLED], capabilities=capabilities)
+    assert await steps(provider).run(dial(again=True)) is DIALLED
+
+
 async def test_what_was_cut_off_and_harms_nobody_is_sent_again() -> None:
     provider = Scripted(hang_up=[None])
     await steps(provider).run(hang_up(again=True))
@@ -865,7 +894,7 @@ async def test_nothing_is_sent_after_the_order_whether_it_has_to_wait_or_not() -
         one = steps(provider)
         with pytest.raises(Withdrawn) as raised:
             await one.run(dial(withdrawal=order))
-        assert (raised.value.provider, raised.value.operation) == ("scripted", "create_call")
+        assert str(raised.value) == "scripted create_call: withdrawn before it was sent"
         await one.run(hang_up(withdrawal=order))
         assert [each.operation for each in provider.sent] == ["hang_up"]
 
@@ -1015,6 +1044,7 @@ async def test_a_record_says_what_was_done_for_whom_and_with_what_outcome() -> N
     assert (dialled.provider, dialled.operation, dialled.party) == ("scripted", "create_call", "+1919•••0101")
     assert (dialled.call, dialled.conference, dialled.bridge) == ("call-1", "conf-1", "bridge-1")
     assert (dialled.attempt, dialled.outcome, dialled.error) == (2, StepOutcome.DONE, None)
+    assert dialled.waited == timedelta(0)
     assert dialled.started_at == started.started_at == begun
     assert 0.2 <= dialled.duration.total_seconds() <= 0.25
     assert (joined.party, joined.member, joined.attempt) == ("Ann", "member-1", 1)
