@@ -207,6 +207,22 @@ async def test_a_refusal_closes_the_window_for_everyone_in_it() -> None:
     assert sent.moments[-1] == pytest.approx(4)
 
 
+async def test_windows_are_a_little_longer_than_the_providers() -> None:
+    """What is sent exactly as far apart as the limit says can arrive closer together."""
+    sent = Sent(Pacer([ROOMS]))
+    for _ in range(2):
+        await sent.send("add")
+    assert 1.01 < sent.moments[1] < 1.05
+
+
+async def test_of_two_refusals_the_longer_holds() -> None:
+    sent = Sent(Pacer([CALLS]))
+    sent.pacer.hold_back("create_call", 4 * SECOND)
+    sent.pacer.hold_back("create_call", SECOND)
+    await sent.send("create_call")
+    assert sent.moments == pytest.approx([4])
+
+
 async def test_a_refusal_closes_the_window_of_its_number_only() -> None:
     sent = Sent(Pacer([NUMBER]))
     sent.pacer.hold_back("create_call", 4 * SECOND, number="+1")
