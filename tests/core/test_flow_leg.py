@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from tests.core.scripted_flow import SILENCE, ScriptedFlow
 
 from confkit import (
     Bridge,
@@ -64,6 +63,7 @@ from confkit.messages import (
     Transfer,
     UpdateMember,
 )
+from tests.core.scripted_flow import SILENCE, ScriptedFlow
 
 MEETING = "m-1"
 LEG = "m-1/leg-1"
@@ -518,9 +518,7 @@ def test_who_is_in_waits_without_limit() -> None:
 def test_a_member_that_leaves_is_hung_up() -> None:
     flow = joined(OUT)
     assert flow.steps[2:] == [("hang_up", CALL)]
-    assert last(flow) == LegReport(
-        leg=LEG, stage=Stage.ENDED, number=5, call=CALL, member=MEMBER, outcome=Outcome.LEFT
-    )
+    assert last(flow) == LegReport(leg=LEG, stage=Stage.ENDED, number=5, call=CALL, member=MEMBER, outcome=Outcome.LEFT)
 
 
 def test_another_member_that_leaves_is_not_us() -> None:

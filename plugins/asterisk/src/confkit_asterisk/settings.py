@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
 
