@@ -100,6 +100,8 @@ async def test_an_authority_that_is_not_trusted(serve: Serve, authority: Authori
         "ca_file= or SSL_CERT_FILE names the authorities to trust",
     )
     assert not server.seen
+    (note,) = (await change(connect(f"https://localhost:{server.port}"))).__notes__
+    assert re.fullmatch(r"from httpx\.Connect(Error|Timeout), .*\bssl\.SSLCertVerificationError\b.*", note)
 
 
 async def test_a_certificate_that_has_expired(serve: Serve, authority: Authority, connect: Connect) -> None:
@@ -417,6 +419,14 @@ async def test_a_proxy_that_passes_requests_on_wants_credentials(serve: Serve, c
     proxy = serve(refusal(407, "Proxy Authentication Required"), refusal(407, "No"))
     http = connect("http://api.example", proxy=f"http://{proxy.host}")
     await not_sent(http, rf"api.example: the proxy {proxy.host} wants credentials \(407\): .*")
+
+
+async def test_a_page_that_may_be_the_proxys(serve: Serve, connect: Connect) -> None:
+    proxy = serve(b"HTTP/1.1 403 No\r\ncontent-length: 7\r\n\r\n<html/>")
+    error = await change(connect("http://api.example", proxy=proxy.host))
+    assert str(error).startswith(
+        f"acme hang_up: api.example (or the proxy {proxy.host}) answered with a web page; is base_url right?"
+    )
 
 
 async def test_a_407_with_no_proxy_that_we_know_of(serve: Serve, connect: Connect) -> None:

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import confkit_asterisk
+import confkit_bandwidth
 import pytest
 from confkit_asterisk.settings import AsteriskSettings
 from confkit_bandwidth.settings import BandwidthSettings
 
 from confkit.errors import SettingsError
 from confkit.http import ErrorTable, Http, HttpSettings, NoConnection, http_url
+from confkit.models import Call, Op
 from confkit.route import Route, excepted
 from confkit.settings import Secret, Settings, without_credentials
 
@@ -383,6 +386,28 @@ async def test_nothing_is_sent_again_on_a_connection_that_the_server_closes(
     assert [head.split(" ")[0] for head in server.seen] == ["POST", method]
     fast = anyio_backend == "asyncio" and sys.modules.get("aiohttp") is not None
     assert type(http._transport).__name__ == ("AiohttpTransport" if fast else "AsyncHTTPTransport")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("provider", "target"),
+    [
+        ("bandwidth", "POST http://api.example/v1/users/u-1/calls/c-1"),
+        ("asterisk", "DELETE http://api.example/ari/channels/c-1"),
+    ],
+)
+async def test_providers_go_the_way_that_their_settings_say(serve: Serve, provider: str, target: str) -> None:
+    proxy = serve(OK)
+    made = Settings(
+        provider=provider,
+        keywords=KINDS[provider][1] | {"base_url": "http://api.example", "proxy": proxy.host},
+        environ={},
+    )
+    opened = confkit_bandwidth if provider == "bandwidth" else confkit_asterisk
+    plugin: Any = opened.confkit_create_provider(made)
+    await plugin.hang_up(call=Call(provider=provider, id="c-1"), op=Op(key="k"))
+    await plugin.aclose()
+    assert proxy.seen[0].startswith(f"{target} HTTP/1.1\r\n")
 
 
 def echo(connection: Any) -> None:

@@ -132,13 +132,15 @@ def _elsewhere(function: Any) -> Any:
         {"proxy": "gopher://user:hunter2@proxy"},
         {"ca_file": "/nowhere"},
         {"public_url": "http://user:hunter2/secret@host"},
+        {"public_url": "http://user:80/hunter2@host"},
+        {"public_url": 7},
         {"public_url": "odd", "webhook_user": USER, "webhook_password": PASSWORD},
         {"webhook_user": f"{USER}:", "webhook_password": PASSWORD},
         {"webhook_user": USER, "webhook_password": PASSWORD},
     ],
 )
 @pytest.mark.parametrize("kind", [AsyncClient, Client])
-def test_settings_that_are_malformed(given: dict[str, str], kind: Any) -> None:
+def test_settings_that_are_malformed(given: dict[str, Any], kind: Any) -> None:
     with pytest.raises(SettingsError) as caught:
         kind("bandwidth", **(GIVEN | {"webhook_password": PASSWORD} | given))
     assert_clean(caught.value)
