@@ -220,6 +220,8 @@ RINGS = record("create_call", "m/leg-1#1", 0, party="Ann", call="c-1")
             [],
             ["confkit to acme: hang_up Ann", "acme to confkit: no"],
         ),
+        # The meeting's own step about somebody's call.
+        ([record("play", "m#2", 5, call="c-1")], [], ["confkit to acme: play Ann", "acme to confkit: done"]),
         # Dialled once more: the phone rings again, and is still one phone.
         (
             [record("create_call", "m/leg-1#2", 5, party="Ann", call="c-2")],
@@ -235,6 +237,11 @@ RINGS = record("create_call", "m/leg-1#1", 0, party="Ann", call="c-1")
         # The end of the conference hangs up everybody in it, and nobody in another.
         (
             [record("end_conference", "m#2", 5)],
+            [ending("m/leg-1", Outcome.LEFT, 6)],
+            ["acme to confkit: done", "acme to Ann: hung up"],
+        ),
+        (
+            [record("end_bridge", "m#2", 5)],
             [ending("m/leg-1", Outcome.LEFT, 6)],
             ["acme to confkit: done", "acme to Ann: hung up"],
         ),
@@ -279,6 +286,14 @@ RINGS = record("create_call", "m/leg-1#1", 0, party="Ann", call="c-1")
 def test_how_legs_begin_and_end_is_drawn(records: list[StepRecord], endings: list[LegEnding], last: list[str]) -> None:
     texts = drawable(mermaid([*records, RINGS], endings))
     assert texts[-len(last) :] == last
+
+
+def test_the_first_that_is_told_of_an_end_holds() -> None:
+    trace = Trace("m")
+    trace.note(RINGS)
+    trace.note_end("m/leg-1", Outcome.BUSY, NOON + timedelta(seconds=5))
+    trace.note_end("m/leg-1", Outcome.FAILED, NOON + timedelta(seconds=6))
+    assert drawable(trace.mermaid())[-1] == "Ann to acme: busy"
 
 
 def test_calls_made_by_hand_have_a_lifeline_each() -> None:
