@@ -21,7 +21,8 @@ stack = AsyncExitStack()
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    async with client, stack:  # leaving them ends every meeting and hangs up
+    # Told to end, it ends every meeting first, those that still ring too, and the server goes down after that.
+    async with confkit.ending_on_signals(), stack, client:
         yield
 
 

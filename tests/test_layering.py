@@ -35,7 +35,7 @@ LAYERS = [
     {"route"},
     {"hookspecs", "messages", "trace"},
     {"clock", "policy", "settings", "watching"},
-    {"addresses", "capabilities", "errors", "events", "log", "models"},
+    {"addresses", "capabilities", "durations", "errors", "events", "home", "log", "models", "signals"},
     {"text"},
 ]
 # What a plugin may build on. The rest of confkit may change without notice.

@@ -95,6 +95,7 @@ from confkit.models import (
 )
 from confkit.policy import Mode, Plan, Policy
 from confkit.settings import Settings
+from confkit.signals import ending_on_signals
 from confkit.trace import StepOutcome, StepRecord, Trace
 from confkit.watching import EventStream, Missed
 
@@ -191,5 +192,6 @@ __all__ = [
     "WebhookReply",
     "WebhookRequest",
     "Withdrawn",
+    "ending_on_signals",
     "hookimpl",
 ]

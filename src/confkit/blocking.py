@@ -6,16 +6,22 @@ There is no second copy of anything: each method runs the asynchronous one in th
 from __future__ import annotations
 
 import functools
+import os
+import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
+from anyio.lowlevel import current_token
+
 from confkit.capabilities import Capabilities
 from confkit.client import AsyncClient
-from confkit.errors import ConfkitError
+from confkit.durations import Duration
+from confkit.errors import ConfkitError, MeetingError
 from confkit.events import Event, IncomingCall
+from confkit.home import CLOSED, forked
 from confkit.meeting import Meeting, MeetingState, Who
 from confkit.models import Bridge, Conference, Participant, Party
 from confkit.policy import Mode, Policy
@@ -54,50 +60,147 @@ class _Items(Protocol[T_co]):
     def aclose(self) -> Awaitable[None]: ...
 
 
-def _iterate(portal: BlockingPortal, start: Callable[[], _Items[T]]) -> Generator[T, None, None]:
-    """An asynchronous iterator of the other thread, as one of this; it begins now, not with the first item."""
-    return _drain(portal, portal.call(start))
+class _Loop:
+    """The event loop in a thread of its own: opened once, used from any thread, closed once."""
 
+    def __init__(self) -> None:
+        self._opening, self._closing = threading.Lock(), threading.Lock()  # taken once, and never given back
+        self._process: int | None = None
+        self._thread: int | None = None
+        self._portal: BlockingPortal | None = None
+        self._closed = False
+        self._stack = ExitStack()
 
-def _drain(portal: BlockingPortal, items: _Items[T]) -> Generator[T, None, None]:
-    try:
-        while True:
+    def open(self, client: AsyncClient) -> None:
+        """Start the loop, and open the client in it.
+
+        Raises:
+            ConfkitError: it was opened before, or this thread belongs to an event loop.
+        """
+        self._refuse_event_loops()
+        if not self._opening.acquire(blocking=False):
+            raise ConfkitError(self._problem() or "this client is open already")
+        from anyio.from_thread import start_blocking_portal  # it loads concurrent.futures
+
+        self._process = os.getpid()
+        try:
+            with ExitStack() as stack:
+                portal = stack.enter_context(start_blocking_portal())
+                stack.enter_context(portal.wrap_async_context_manager(client))
+                self._thread = portal.call(threading.get_ident)
+                self._stack, self._portal = stack.pop_all(), portal
+        except BaseException:
+            self._opening.release()
+            raise
+
+    def close(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the client, and end the loop.
+
+        Raises:
+            ConfkitError: it is not open, or another process's.
+        """
+        if error is not None and self._process is not None and forked(self._process) is not None:
+            return  # the error says it, or matters more; whoever opened the client closes it
+        self._check()
+        self._refuse_event_loops(undoing=True)
+        if not self._closing.acquire(blocking=False):
+            raise ConfkitError(CLOSED)
+        try:
+            self._stack.__exit__(kind, error, traceback)
+        finally:
+            self._portal, self._closed = None, True
+
+    def run(self, work: Callable[[], Awaitable[R]], *, undoing: bool = False) -> R:
+        """Do something in the loop, and wait for it.
+
+        Args:
+            undoing: it is better done at the wrong place than not at all.
+
+        Raises:
+            ConfkitError: the client is not open, or not for this process or thread.
+        """
+        self._refuse_event_loops(undoing=undoing)
+        if self._problem() == CLOSED:
+            # Its loop is gone. What is over needs none, and says so; the rest is refused.
+            from anyio.from_thread import start_blocking_portal
+
+            with start_blocking_portal() as portal:
+                return _waited_for(portal, work)
+        return _waited_for(self._check(), work)
+
+    def _check(self) -> BlockingPortal:
+        if (problem := self._problem()) is not None:
+            raise ConfkitError(problem)
+        if self._portal is None:
+            raise ConfkitError("open the client first: with confkit.Client(...) as client")
+        return self._portal
+
+    def _problem(self) -> str | None:
+        if self._process is not None and (problem := forked(self._process)) is not None:
+            return problem
+        return CLOSED if self._closed else None
+
+    def _refuse_event_loops(self, *, undoing: bool = False) -> None:
+        """Whoever waits in the thread of an event loop stops it; in that of this one, for ever."""
+        if not undoing or threading.get_ident() == self._thread:
             try:
-                yield portal.call(items.__anext__)
-            except StopAsyncIteration:
+                current_token()
+            except RuntimeError:  # no event loop runs in this thread
                 return
-    finally:
-        portal.call(items.aclose)
+            raise ConfkitError(
+                "an event loop runs in this thread, and would stand still meanwhile: take confkit.AsyncClient"
+            )
+
+
+def _waited_for(portal: BlockingPortal, work: Callable[[], Awaitable[R]]) -> R:
+    try:
+        future = portal.start_task_soon(work)
+    except RuntimeError as error:  # its loop has ended meanwhile
+        raise ConfkitError(CLOSED) from error
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()  # Ctrl-C in this thread ends the work in the other
+        raise
 
 
 class _Wrapper:
-    """Has an asynchronous object and the portal to the loop that it lives in."""
+    """Has an asynchronous object and the loop that it lives in."""
 
     _wrapped: Any
+    _loop: _Loop
 
     def _run(self, method: Callable[..., Awaitable[R]], *args: Any, **kwargs: Any) -> R:
-        future = self._portal.start_task_soon(functools.partial(method, self._wrapped, *args, **kwargs))
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()  # Ctrl-C in this thread ends the work in the other
-            raise
+        return self._loop.run(functools.partial(method, self._wrapped, *args, **kwargs))
 
-    @property
-    def _portal(self) -> BlockingPortal:
-        raise NotImplementedError
+    def _iterate(self, start: Callable[[], _Items[T]]) -> Generator[T, None, None]:
+        """An asynchronous iterator of the other thread, as one of this; it begins now, not with the first item."""
+
+        async def begun() -> _Items[T]:
+            return start()
+
+        return self._drain(self._loop.run(begun))
+
+    def _drain(self, items: _Items[T]) -> Generator[T, None, None]:
+        try:
+            while True:
+                try:
+                    yield self._loop.run(items.__anext__)
+                except StopAsyncIteration:
+                    return
+        finally:
+            with suppress(ConfkitError):  # there is nothing left to stop
+                self._loop.run(items.aclose, undoing=True)
 
 
 class BlockingMeeting(_Wrapper):
     """A meeting, for code that does not await. See :class:`confkit.Meeting`."""
 
-    def __init__(self, portal: BlockingPortal, meeting: Meeting) -> None:
-        self._meeting_portal = portal
+    def __init__(self, loop: _Loop, meeting: Meeting) -> None:
+        self._loop = loop
         self._wrapped: Meeting = meeting
-
-    @property
-    def _portal(self) -> BlockingPortal:
-        return self._meeting_portal
 
     def __enter__(self) -> Self:
         self._run(Meeting.__aenter__)
@@ -106,7 +209,12 @@ class BlockingMeeting(_Wrapper):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._run(Meeting.__aexit__, kind, error, traceback)
+        leave = functools.partial(self._wrapped.__aexit__, kind, error, traceback)
+        try:
+            self._loop.run(leave, undoing=True)
+        except ConfkitError as problem:
+            if error is None or isinstance(problem, MeetingError):
+                raise
 
     end = _Blocking(Meeting.end)
     wait_until_ended = _Blocking(Meeting.wait_until_ended)
@@ -127,7 +235,7 @@ class BlockingMeeting(_Wrapper):
 
     def events(self) -> Generator[Event, None, None]:
         """What happens from now on, until the meeting is over."""
-        return _iterate(self._portal, self._wrapped.events)
+        return self._iterate(self._wrapped.events)
 
     @property
     def id(self) -> str:
@@ -190,7 +298,7 @@ class Client(_Wrapper):
         caller_id: str | None = None,
         policy: Policy | None = None,
         plugins: Sequence[object] = (),
-        request_timeout: timedelta = timedelta(seconds=10),
+        request_timeout: Duration = timedelta(seconds=10),
         show_numbers: bool = False,
         public_url: str | None = None,
         webhook_user: str | None = None,
@@ -209,60 +317,37 @@ class Client(_Wrapper):
             show_numbers=show_numbers,
             **given.reveal(),
         )
-        self._threads: AbstractContextManager[BlockingPortal] | None = None
-        self._opened: tuple[BlockingPortal, AbstractContextManager[AsyncClient]] | None = None
-
-    @property
-    def _portal(self) -> BlockingPortal:
-        if self._opened is None:
-            raise ConfkitError("open the client first: with confkit.Client(...) as client")
-        return self._opened[0]
+        self._loop = _Loop()
 
     def __enter__(self) -> Self:
-        if self._opened is not None:
-            raise ConfkitError("this client is open already")
-        from anyio.from_thread import start_blocking_portal  # it loads concurrent.futures
-
-        self._threads = start_blocking_portal()
-        portal = self._threads.__enter__()
-        client = portal.wrap_async_context_manager(self._wrapped)
-        client.__enter__()
-        self._opened = portal, client
+        self._loop.open(self._wrapped)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        assert self._opened is not None
-        assert self._threads is not None
-        _, client = self._opened
-        try:
-            client.__exit__(kind, error, traceback)
-        finally:
-            self._opened = None
-            self._threads.__exit__(kind, error, traceback)
+        self._loop.close(kind, error, traceback)
 
     def connect(
         self,
         *parties: str | Party,
         caller_id: str | None = None,
         quorum: int = 2,
-        answer_timeout: timedelta = timedelta(seconds=30),
+        answer_timeout: Duration = timedelta(seconds=30),
         growable: bool = False,
     ) -> BlockingMeeting:
         """A meeting of these parties; see :meth:`confkit.AsyncClient.connect`. Enter it with ``with``."""
-        portal = self._portal
-        meeting = portal.call(
-            functools.partial(
-                self._wrapped.connect,
+
+        async def planned() -> Meeting:
+            return self._wrapped.connect(
                 *parties,
                 caller_id=caller_id,
                 quorum=quorum,
                 answer_timeout=answer_timeout,
                 growable=growable,
             )
-        )
-        return BlockingMeeting(portal, meeting)
+
+        return BlockingMeeting(self._loop, self._loop.run(planned))
 
     create_conference = _Blocking(AsyncClient.create_conference)
     create_call = _Blocking(AsyncClient.create_call)
@@ -287,7 +372,7 @@ class Client(_Wrapper):
 
     def incoming(self) -> Iterator[IncomingCall]:
         """Calls that come in, until the client closes; see :meth:`confkit.AsyncClient.incoming`."""
-        return _iterate(self._portal, self._wrapped.incoming)
+        return self._iterate(self._wrapped.incoming)
 
     @property
     def incoming_url(self) -> str:

@@ -13,11 +13,13 @@ import pluggy
 from anyio.abc import TaskGroup
 
 from confkit.capabilities import Capabilities
+from confkit.durations import Duration, duration
 from confkit.engine import Engine, Surroundings
 from confkit.errors import ConfkitError, SettingsError
 from confkit.events import IncomingCall, WebhookReply, WebhookRequest
+from confkit.home import CLOSED
 from confkit.intake import INCOMING
-from confkit.meeting import Meeting, Wishes, parties_of
+from confkit.meeting import Meeting, Wishes
 from confkit.models import Party
 from confkit.operations import Operations
 from confkit.plugins import open_provider
@@ -35,7 +37,7 @@ class AsyncClient(Operations):
         caller_id: the number that parties see, E.164; ``<PROVIDER>_CALLER_ID`` in the environment by default.
         policy: how many parties make a conference.
         plugins: wrappers and observers to register beside the provider.
-        request_timeout: how long one request may take; it never cuts off ringing.
+        request_timeout: how long one request may take; it never cuts off ringing. A number is seconds.
         show_numbers: write whole numbers into the trace and the log instead of masked ones.
         public_url: where the provider reaches ``webhooks``, such as ``https://app.example.com/confkit``; without it,
             polling serves.
@@ -55,7 +57,7 @@ class AsyncClient(Operations):
         caller_id: str | None = None,
         policy: Policy | None = None,
         plugins: Sequence[object] = (),
-        request_timeout: timedelta = timedelta(seconds=10),
+        request_timeout: Duration = timedelta(seconds=10),
         show_numbers: bool = False,
         public_url: str | None = None,
         webhook_user: str | None = None,
@@ -73,9 +75,13 @@ class AsyncClient(Operations):
         variable = f"{self._name.upper().replace('-', '_')}_CALLER_ID"
         self._caller_id = caller_id or os.environ.get(variable) or None
         self._policy = policy or Policy()
-        self._request_timeout = request_timeout
+        try:
+            self._request_timeout = duration(request_timeout)
+        except ValueError as error:
+            raise SettingsError("confkit", [f"request_timeout {error}"]) from None
         self._show_numbers = show_numbers
         self._tasks: TaskGroup | None = None
+        self._task = 0  # the id of the one that opened it
         self._engine: Engine | None = None
         self._surroundings = Surroundings()
         self._addresses: Addresses | None = None
@@ -83,7 +89,7 @@ class AsyncClient(Operations):
             self._addresses = Addresses(url, user=user, password=password)
         elif user.reveal() is not None or password.reveal() is not None:
             raise SettingsError("confkit", ["webhook_user and webhook_password are for a public_url"])
-        self._receiver = Receiver(self._addresses, lambda: self._engine)
+        self._receiver = Receiver(self._addresses, self._reachable)
 
     @property
     def provider(self) -> Any:
@@ -111,7 +117,7 @@ class AsyncClient(Operations):
         *parties: str | Party,
         caller_id: str | None = None,
         quorum: int = 2,
-        answer_timeout: timedelta = timedelta(seconds=30),
+        answer_timeout: Duration = timedelta(seconds=30),
         growable: bool = False,
     ) -> Meeting:
         """A meeting of these parties: a conference of three or more, a bridge of fewer.
@@ -122,13 +128,13 @@ class AsyncClient(Operations):
         Args:
             parties: E.164 numbers, SIP URIs or :class:`Party` objects.
             quorum: how many must join; all of them where there are fewer.
-            answer_timeout: how long each phone may ring.
+            answer_timeout: how long each phone may ring; a number is seconds.
             growable: start as a conference even if they are few, so that others can be added on any platform.
         """
         return Meeting(
-            self._running,
+            self._opened,
             Wishes(
-                parties=parties_of(parties),
+                parties=parties,
                 caller_id=caller_id or self._caller_id,
                 quorum=quorum,
                 answer_timeout=answer_timeout,
@@ -177,24 +183,33 @@ class AsyncClient(Operations):
 
     async def __aenter__(self) -> Self:
         if self._engine is not None:
+            self._engine.check()
             raise ConfkitError("this client is open already")
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._engine = Engine(
-            self._name,
-            self._manager,
-            self._tasks,
-            policy=self._policy,
-            request_timeout=self._request_timeout,
-            show_numbers=self._show_numbers,
-            callback_url=self._addresses.below if self._addresses is not None else None,
-            surroundings=self._surroundings,
-        )
+        tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        try:
+            self._engine = Engine(
+                self._name,
+                self._manager,
+                tasks,
+                policy=self._policy,
+                request_timeout=self._request_timeout,
+                show_numbers=self._show_numbers,
+                callback_url=self._addresses.below if self._addresses is not None else None,
+                surroundings=self._surroundings,
+            )
+        except BaseException:
+            tasks.cancel_scope.cancel()
+            await tasks.__aexit__(None, None, None)
+            raise
+        self._task, self._tasks = anyio.get_current_task().id, tasks
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
+        if error is not None and self._engine is not None and self._engine.home.problem() is not None:
+            return None  # the error says it, or matters more; whoever opened the client closes it
         engine, tasks = self._running, self._tasks
         assert tasks is not None
         with anyio.CancelScope(shield=True):
@@ -203,18 +218,46 @@ class AsyncClient(Operations):
             finally:
                 tasks.cancel_scope.cancel()
         try:
+            if anyio.get_current_task().id != self._task:
+                # anyio and trio would fail at this with words of their own, trio with its state in disorder.
+                raise ConfkitError("everything is ended, but leave a client in the task that has entered it")
             # A task group wraps what passes through it into a group; an error of the block is the block's own.
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 return await tasks.__aexit__(kind, error, traceback)
             await tasks.__aexit__(None, None, None)
             return None
         finally:
-            self._tasks = self._engine = None
+            self._tasks = None
+
+    @property
+    def _opened(self) -> Engine:
+        """What runs under the client.
+
+        Raises:
+            ConfkitError: it is not open, or not any more.
+        """
+        if self._engine is None:
+            raise ConfkitError("open the client first: async with confkit.AsyncClient(...) as client")
+        if self._engine.closing:
+            raise ConfkitError(CLOSED)
+        return self._engine
 
     @property
     def _running(self) -> Engine:
-        if self._engine is None:
-            raise ConfkitError("open the client first: async with confkit.AsyncClient(...) as client")
+        """What runs under the client, to be used now.
+
+        Raises:
+            ConfkitError: it is not open, or not here.
+        """
+        engine = self._opened
+        engine.home.check()
+        return engine
+
+    def _reachable(self) -> Engine | None:
+        """What webhooks are handed to: until the last call has ended, so for as long as the client closes, too."""
+        if self._engine is None or self._tasks is None:
+            return None
+        self._engine.home.check()
         return self._engine
 
     @property

@@ -16,9 +16,10 @@ from attrs import frozen
 
 from confkit.capabilities import EventSource, Joining
 from confkit.clock import Clock, PlatformClock
-from confkit.errors import OutcomeUnknown, ProviderError, Unsupported
+from confkit.errors import ConfkitError, OutcomeUnknown, ProviderError, Unsupported
 from confkit.events import Event, IncomingCall, MemberJoined, RecordingFailed, RecordingReady, conference_of, key_of
 from confkit.flows import InProcessRuntime, Runtime, RuntimeFactory, op_key
+from confkit.home import CLOSED, Home
 from confkit.intake import Arrival, Intake, events_in
 from confkit.leg import made_for
 from confkit.log import logger
@@ -111,6 +112,8 @@ class Engine:
 
     Attributes:
         callers: calls that have come in, for the application to take.
+        closing: whether its client is closing or closed, so that nothing is begun any more.
+        home: where the client lives.
     """
 
     def __init__(
@@ -139,6 +142,8 @@ class Engine:
         self._platform_clock = PlatformClock()
         self.runtime: Runtime = surroundings.runtime(tasks, FLOWS, self._run_step, self._observe)
         self.meetings: dict[str, Meeting] = {}
+        self.closing = False
+        self.home = Home()
         self._wound_up = anyio.Event()
         self._ring, self.callers = anyio.create_memory_object_stream[IncomingCall](CALLERS)
         self._callback_url = callback_url
@@ -161,6 +166,16 @@ class Engine:
             tasks.start_soon(self._stream, name="confkit event stream")
         tasks.start_soon(self._heal, name="confkit safety net")
 
+    def check(self) -> None:
+        """Refuse to begin anything once the client closes, or from where it does not live.
+
+        Raises:
+            ConfkitError: says which.
+        """
+        if self.closing:
+            raise ConfkitError(CLOSED)
+        self.home.check()
+
     async def open(self, meeting: Meeting, brief: MeetingBrief) -> None:
         """Start a meeting's flow and look after it until it has ended."""
         self.meetings[meeting.id] = meeting
@@ -175,6 +190,7 @@ class Engine:
 
     async def aclose(self) -> None:
         """End all meetings, stop all flows, release the provider."""
+        self.closing = True
         async with anyio.create_task_group() as endings:
             for meeting in list(self.meetings.values()):
                 endings.start_soon(meeting.finish)

@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 class ConfkitError(Exception):
     """The root of every error that confkit raises on purpose.
 
-    As a text it is one line that is safe to show, whatever a platform or a name has put into it.
+    As a text it is one line that is safe to show, whatever a platform or a name has put into it. All can be pickled and
+    copied, with what they hold.
     """
 
     def __str__(self) -> str:
         return one_line(super().__str__())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default the class is called with the message alone, which is not what the classes below take.
+        return _as_it_was, (type(self), self.args), self.__dict__
 
 
 class PolicyError(ConfkitError):
@@ -229,3 +234,10 @@ class Unsupported(ProviderError):
 
 class Withdrawn(ProviderError):
     """The step was withdrawn before anything was sent, because its meeting is ending."""
+
+
+def _as_it_was(kind: type[ConfkitError], args: tuple[Any, ...]) -> ConfkitError:
+    """An error out of its pickle; its attributes follow."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error

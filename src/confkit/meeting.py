@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import weakref
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
@@ -14,6 +13,7 @@ from attrs import evolve, frozen
 
 from confkit import errors
 from confkit.addresses import canonical, problem_with
+from confkit.durations import Duration
 from confkit.engine import Engine
 from confkit.errors import (
     ConfkitError,
@@ -81,8 +81,16 @@ from confkit.models import (
     Party,
     RecordAction,
 )
-from confkit.operations import incoming_call, refuse_media, refuse_patch, refuse_recording
-from confkit.policy import Mode, Plan, plan
+from confkit.operations import (
+    file,
+    incoming_call,
+    refuse_media,
+    refuse_patch,
+    refuse_recording,
+    refuse_type,
+    spoken,
+)
+from confkit.policy import Mode, Plan, kind_of, party_of, plan
 from confkit.roster import Facts, Roster, facts_in_event, facts_in_report
 from confkit.trace import Trace
 from confkit.watching import EventStream
@@ -112,10 +120,10 @@ class MeetingState(enum.Enum):
 class Wishes:
     """What the application asked of ``connect``."""
 
-    parties: tuple[Party, ...]
+    parties: tuple[str | Party, ...]
     caller_id: str | None
     quorum: int
-    answer_timeout: timedelta
+    answer_timeout: Duration
     growable: bool
 
 
@@ -137,7 +145,7 @@ class Meeting:
         self._bridge: Bridge | None = None
         self._established = False
         self._end: MeetingEnd | None = None
-        self._replies: dict[str, Reply] = {}
+        self._replies: dict[str, Reply | None] = {}  # of the commands that somebody waits for
         self._changed: anyio.Event | None = None
         self._commands = 0
         self._told: set[tuple[str, ...]] = set()
@@ -196,6 +204,8 @@ class Meeting:
         """
         if isinstance(who, Participant):
             return self.participant(who.id)
+        if not isinstance(who, str | Party):
+            raise MeetingError(f"a party is named by its address, Party, Participant or id, not by {kind_of(who)}")
         wanted = who.identity if isinstance(who, Party) else canonical(who)
         for participant in reversed(self.participants):
             if participant.id == who or participant.party.identity == wanted:
@@ -212,11 +222,15 @@ class Meeting:
         """Establish the meeting: returns when everyone has joined or has an outcome, and the quorum is there.
 
         Raises:
+            ConfkitError: it was entered before, or its client is closed or lives elsewhere.
             PolicyError: before anything was sent.
             QuorumNotReached: too few joined; everything was undone.
             ProviderError: the provider would not create the conference or bridge; nobody was dialled, or it was undone.
         """
         engine, wishes = self._engine, self._wishes
+        engine.check()
+        if self._plan is not None:
+            raise ConfkitError("a meeting is entered once: make another with client.connect(...)")
         self._plan = plan(
             wishes.parties,
             policy=engine.policy,
@@ -242,6 +256,9 @@ class Meeting:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if error is not None and (self._plan is None or self._engine.home.problem() is not None):
+            return  # the error says it, or matters more; whoever entered the meeting ends it
+        self._expect_entered()
         await self.finish()
         if error is None:
             self._complain()
@@ -264,11 +281,13 @@ class Meeting:
 
     async def wait_until_ended(self) -> None:
         """Wait until the meeting is over, whoever ends it."""
+        self._expect_entered()
         while self._end is None:
             await self.changed()
 
     async def changed(self) -> None:
         """Wait until anything about the meeting changes."""
+        self._engine.home.check()
         if self._changed is None:
             self._changed = anyio.Event()
         await self._changed.wait()
@@ -282,7 +301,7 @@ class Meeting:
             PolicyError: the meeting is full, the party is in it already, or its address cannot be dialled.
             MeetingEnded: the meeting is over.
         """
-        return await self._add(party if isinstance(party, Party) else Party(party), None)
+        return await self._add(party_of(party, "the party"), None)
 
     async def admit(self, call: IncomingCall) -> Participant:
         """Answer somebody who has called in, and bring them into the meeting.
@@ -293,6 +312,7 @@ class Meeting:
             MeetingEnded: the meeting is over.
         """
         self._require("answer_call")
+        refuse_type("admit", IncomingCall, call=call)
         if (room := self._room_kind()) not in self._engine.steps.capabilities.admits:
             raise Unsupported(f"admit: {room}", provider=call.provider, operation="answer_call")
         return await self._add(Party(call.caller), incoming_call(call))
@@ -322,11 +342,12 @@ class Meeting:
     async def mute_all(self, on: bool = True) -> None:
         """Nobody is heard; members that were muted themselves stay so when it is switched off."""
         self._require("update_conference")
+        refuse_type("mute_all", bool, on=on)
         await self._ask(UpdateConference(**self._for(None), patch=ConferencePatch(mute=on)))
 
     async def play(self, url: str, *, to: Who | None = None, loop: bool = False) -> None:
         """Play a file to everyone, or to one party."""
-        await self._play(Media(url=url, loop=loop), to)
+        await self._play(file(url, loop=loop), to)
 
     async def say(
         self, text: str, *, to: Who | None = None, voice: str | None = None, locale: str | None = None
@@ -336,7 +357,7 @@ class Meeting:
         Raises:
             InvalidRequest: the text is too long for the provider, or it has no such voice or locale.
         """
-        await self._play(Media(text=text, voice=voice, locale=locale), to)
+        await self._play(spoken(text, voice=voice, locale=locale), to)
 
     async def stop_playing(self, *, to: Who | None = None) -> None:
         """Stop what is playing."""
@@ -345,17 +366,20 @@ class Meeting:
     async def record(self, action: RecordAction = RecordAction.START, *, of: Who | None = None) -> None:
         """Start, stop or pause the recording of everyone, or of one party's call."""
         kind = "call" if of is not None else self._room_kind()
+        refuse_type("record", RecordAction, action=action)
         refuse_recording(self._engine.steps.capabilities, kind, action)
         await self._ask(Record(**self._for(self._maybe(of)), action=action))
 
     async def send_digits(self, who: Who, digits: str) -> None:
         """Send DTMF to a party."""
         self._require("send_digits")
+        refuse_type("send_digits", str, digits=digits)
         await self._ask(SendDigits(**self._for(self.participant(who)), digits=digits))
 
     async def transfer(self, who: Who, to: str) -> None:
         """Hand a party over to another address; it leaves the meeting."""
         self._require("transfer")
+        refuse_type("transfer", str, to=to)
         if problem := problem_with(to):
             raise PolicyError([problem])
         await self._ask(Transfer(**self._for(self.participant(who)), to=to))
@@ -366,8 +390,9 @@ class Meeting:
         A consumer that falls more than 1,000 events behind never blocks the meeting: it gets ``Missed``, with how
         many, in the place of those it lost.
         """
-        stream = EventStream()
+        stream = EventStream(self._engine.home)
         if self._end is None:
+            self._engine.home.check()
             self._watchers.add(stream)
         else:
             stream.close()
@@ -391,7 +416,8 @@ class Meeting:
                 self._conference = message.conference or self._conference
                 self._bridge = message.bridge or self._bridge
             case Reply():
-                self._replies[message.command] = message
+                if message.command in self._replies:
+                    self._replies[message.command] = message
             case _:
                 return
         self._notify()
@@ -466,6 +492,7 @@ class Meeting:
         """End the flow and wait for it, whatever happens to our own task meanwhile."""
         if self._end is not None or self._plan is None:
             return
+        self._engine.home.check()
         with anyio.CancelScope(shield=True):
             await self._engine.runtime.send(self.id, End(), key="end")
             with anyio.move_on_after(UNDO_TIMEOUT.total_seconds()):
@@ -540,19 +567,30 @@ class Meeting:
             MeetingEnded: the meeting is over.
         """
         assert isinstance(command, Command)
-        if self._plan is not None and self._end is None:
-            await self._engine.runtime.send(self.id, command, key=command.id)  # type: ignore[arg-type]
-        while (reply := self._replies.pop(command.id, None)) is None:
-            if self._end is not None or self._plan is None:
-                raise MeetingEnded("the meeting is over", participants=self.participants)
-            if command.leg is not None and self._gone(command.leg):
-                if isinstance(command, Remove):
-                    return Reply(command=command.id)
-                raise MeetingError("the party left meanwhile", participants=self.participants)
-            await self.changed()
+        self._expect_entered()
+        self._replies[command.id] = None
+        try:
+            if self._end is None:
+                self._engine.home.check()
+                await self._engine.runtime.send(self.id, command, key=command.id)  # type: ignore[arg-type]
+            while (reply := self._replies[command.id]) is None:
+                if self._end is not None:
+                    raise MeetingEnded("the meeting is over", participants=self.participants)
+                if command.leg is not None and self._gone(command.leg):
+                    if isinstance(command, Remove):
+                        return Reply(command=command.id)
+                    raise MeetingError("the party left meanwhile", participants=self.participants)
+                await self.changed()
+        finally:
+            del self._replies[command.id]
         if reply.failure is not None:
             raise _raised(reply.failure, self._engine.steps.provider)
         return reply
+
+    def _expect_entered(self) -> None:
+        if self._plan is None:
+            self._engine.check()
+            raise MeetingError("enter the meeting first: async with client.connect(...) as meeting")
 
     def _gone(self, leg: str) -> bool:
         return leg in self._roster.legs and self._roster.legs[leg][1].outcome is not None
@@ -632,8 +670,3 @@ def _raised(failure: Failure, provider: str) -> Exception:
         )
         return error
     return MeetingEnded(failure.message) if kind is MeetingEnded else MeetingError(failure.message)
-
-
-def parties_of(given: Sequence[str | Party]) -> tuple[Party, ...]:
-    """Addresses and parties as parties."""
-    return tuple(party if isinstance(party, Party) else Party(party) for party in given)

@@ -17,8 +17,9 @@ from typing import Any
 import anyio
 from attrs import evolve
 
-from confkit.addresses import is_e164, problem_with
-from confkit.capabilities import Capabilities
+from confkit.addresses import problem_with
+from confkit.capabilities import Capabilities, Materialise
+from confkit.durations import Duration, duration
 from confkit.errors import Conflict, InvalidRequest, NotReady, PolicyError, Unsupported
 from confkit.events import IncomingCall
 from confkit.models import (
@@ -39,6 +40,7 @@ from confkit.models import (
     RecordAction,
     Snapshot,
 )
+from confkit.policy import kind_of, party_of, problem_with_caller_id
 from confkit.steps import StepRequest, Steps
 
 #: How the pauses between two looks at one call grow, in seconds.
@@ -51,7 +53,8 @@ class Operations:
     """The provider's operations through the step stack.
 
     All raise the portable :class:`confkit.ProviderError` that fits; :class:`confkit.Unsupported` before anything
-    is sent where the provider lacks the capability.
+    is sent where the provider lacks the capability, and :class:`confkit.InvalidRequest` where an argument is not what
+    the operation takes: an id instead of an object, or another provider's object.
     """
 
     _caller_id: str | None
@@ -76,7 +79,9 @@ class Operations:
         Raises:
             PolicyError: no caller ID, or a malformed one.
         """
-        spec = ConferenceSpec(caller_id=self._caller(caller_id), provider_options=provider_options or {})
+        spec = ConferenceSpec(
+            caller_id=self._caller(caller_id), provider_options=_options("create_conference", provider_options)
+        )
         result: Conference = await self._do("create_conference", spec)
         return result
 
@@ -86,41 +91,48 @@ class Operations:
         *,
         into: Conference | Bridge | None = None,
         caller_id: str | None = None,
-        answer_timeout: timedelta = timedelta(seconds=30),
+        answer_timeout: Duration = timedelta(seconds=30),
         provider_options: Mapping[str, Any] | None = None,
     ) -> Call:
         """Dial a party; returns when the provider has accepted the call, before anybody answers.
 
         Args:
             into: the conference or bridge that the call is for.
-            answer_timeout: how long the phone may ring.
+            answer_timeout: how long the phone may ring; a number is seconds.
 
         Raises:
-            PolicyError: an address that cannot be dialled, no caller ID.
+            PolicyError: an address that cannot be dialled, no caller ID, no duration.
             OutcomeUnknown: the phone may be ringing; the call was looked up and not found.
         """
-        address = to.address if isinstance(to, Party) else to
+        address = party_of(to, "to").address
         if problem := problem_with(address):
             raise PolicyError([problem])
         spec = CallSpec(
             to=address,
             caller_id=self._caller(caller_id),
-            answer_timeout=answer_timeout,
-            provider_options=provider_options or {},
+            answer_timeout=_within("answer_timeout", answer_timeout),
+            provider_options=_options("create_call", provider_options),
         )
+        if into is not None:
+            self._expect("create_call", "into", into, Conference, Bridge)
         dialled: Dialled = await self._do("create_call", spec, into, limit=spec.caller_id)
         if dialled.conference is None or dialled.call.conference_id is not None:
             return dialled.call
         return evolve(dialled.call, conference_id=dialled.conference.id)
 
-    async def until_answered(self, call: Call, *, timeout: timedelta = timedelta(seconds=60)) -> Call:
+    async def until_answered(self, call: Call, *, timeout: Duration = timedelta(seconds=60)) -> Call:
         """Wait until a call is answered, looking at it from time to time.
+
+        Args:
+            timeout: how long; a number is seconds.
 
         Raises:
             Conflict: the call ended without an answer.
             NotReady: it still rings when the time is up.
         """
-        with anyio.move_on_after(timeout.total_seconds()):
+        self._expect("until_answered", "call", call, Call)
+        patience = _within("timeout", timeout).total_seconds()
+        with anyio.move_on_after(patience):
             for look in range(1_000_000):
                 call = await self._look_at(call)
                 if call.state is CallState.ANSWERED:
@@ -134,7 +146,7 @@ class Operations:
                     )
                 await anyio.sleep(LOOKS[min(look, len(LOOKS) - 1)])
         raise NotReady(
-            f"nobody answered within {timeout.total_seconds():g} s",
+            f"nobody answered within {patience:g} s",
             provider=call.provider,
             operation="until_answered",
         )
@@ -146,10 +158,13 @@ class Operations:
         *,
         mute: bool = False,
         hold: bool = False,
-        answer_timeout: timedelta = timedelta(seconds=60),
+        answer_timeout: Duration = timedelta(seconds=60),
         provider_options: Mapping[str, Any] | None = None,
     ) -> Member:
         """Put a call into a conference; waits until it is answered first, because only then it can join.
+
+        Args:
+            answer_timeout: how long to wait for that; a number is seconds.
 
         Raises:
             Conflict: the call or the conference is over.
@@ -157,9 +172,13 @@ class Operations:
             CapacityReached: the conference is full.
         """
         self._steps.require("add_member")
+        self._expect("add_member", "conference", conference, Conference)
+        self._expect("add_member", "call", call, Call)
+        refuse_type("add_member", bool, mute=mute, hold=hold)
+        patience = _within("answer_timeout", answer_timeout)
+        options = MemberOptions(mute=mute, hold=hold, provider_options=_options("add_member", provider_options))
         if call.state is not CallState.ANSWERED:
-            call = await self.until_answered(call, timeout=answer_timeout)
-        options = MemberOptions(mute=mute, hold=hold, provider_options=provider_options or {})
+            call = await self.until_answered(call, timeout=patience)
         member: Member = await self._do("add_member", conference, call, options)
         return member
 
@@ -173,64 +192,82 @@ class Operations:
         coach: str | None = None,
     ) -> None:
         """Mute, hold, deafen or coach a member; ``None`` leaves a setting as it is."""
+        self._expect("update_member", "member", member, Member)
+        refuse_type("update_member", bool | None, mute=mute, hold=hold, deaf=deaf)
+        refuse_type("update_member", str | None, coach=coach)
         patch = MemberPatch(mute=mute, hold=hold, deaf=deaf, coach=coach)
         refuse_patch(self.capabilities, patch)
         await self._do("update_member", member, patch)
 
     async def remove_member(self, member: Member) -> None:
         """Take a member out of its conference; whether its call stays up is the provider's way."""
+        self._expect("remove_member", "member", member, Member)
         await self._do("remove_member", member)
 
     async def update_conference(
         self, conference: Conference, *, mute: bool | None = None, hold: bool | None = None
     ) -> None:
         """Mute or hold everyone in a conference."""
+        self._expect("update_conference", "conference", conference, Conference)
+        refuse_type("update_conference", bool | None, mute=mute, hold=hold)
         await self._do("update_conference", conference, ConferencePatch(mute=mute, hold=hold))
 
     async def end_conference(self, conference: Conference) -> None:
         """End a conference; ending one that has ended succeeds."""
+        self._expect("end_conference", "conference", conference, Conference)
         await self._do("end_conference", conference)
 
     async def hang_up(self, call: Call) -> None:
         """End a call; hanging up one that has ended succeeds."""
+        self._expect("hang_up", "call", call, Call)
         await self._do("hang_up", call)
 
     async def reject_call(self, call: IncomingCall | Call) -> None:
         """Refuse a call that has come in; refusing one that has ended succeeds."""
+        self._expect("reject_call", "call", call, Call, IncomingCall)
         await self._do("reject_call", incoming_call(call) if isinstance(call, IncomingCall) else call)
 
     async def create_bridge(self, *calls: Call) -> Bridge:
         """Connect two answered calls; or, without calls, an empty bridge to dial into, where there is such."""
+        for number, call in enumerate(calls, 1):
+            self._expect("create_bridge", f"call {number}", call, Call)
         bridge: Bridge = await self._do("create_bridge", calls)
         return bridge
 
     async def end_bridge(self, bridge: Bridge) -> None:
         """Take a bridge down; its calls stay up."""
+        self._expect("end_bridge", "bridge", bridge, Bridge)
         await self._do("end_bridge", bridge)
 
     async def play(self, target: Target, url: str, *, loop: bool = False) -> None:
         """Play a file to a conference, a member, a call or a bridge."""
-        await self._play(target, Media(url=url, loop=loop))
+        await self._play("play", target, file(url, loop=loop))
 
     async def say(self, target: Target, text: str, *, voice: str | None = None, locale: str | None = None) -> None:
         """Speak a text to a conference, a member, a call or a bridge."""
-        await self._play(target, Media(text=text, voice=voice, locale=locale))
+        await self._play("say", target, spoken(text, voice=voice, locale=locale))
 
     async def stop_playing(self, target: Target) -> None:
         """Stop what is playing; succeeds when nothing is."""
-        await self._play(target, STOP)
+        await self._play("stop_playing", target, STOP)
 
     async def record(self, target: Conference | Call | Bridge, action: RecordAction) -> None:
         """Start, stop or pause a recording."""
-        refuse_recording(self.capabilities, kind_of(target), action)
+        self._expect("record", "target", target, Conference, Call, Bridge)
+        refuse_type("record", RecordAction, action=action)
+        refuse_recording(self.capabilities, target_word(target), action)
         await self._do("record", target, action)
 
     async def send_digits(self, call: Call, digits: str) -> None:
         """Send DTMF to a party."""
+        self._expect("send_digits", "call", call, Call)
+        refuse_type("send_digits", str, digits=digits)
         await self._do("send_digits", call, digits)
 
     async def transfer(self, call: Call, to: str, *, caller_id: str | None = None) -> Call:
         """Hand an answered call over to another address; gives the new call."""
+        self._expect("transfer", "call", call, Call)
+        refuse_type("transfer", str, to=to)
         if problem := problem_with(to):
             raise PolicyError([problem])
         result: Call = await self._do("transfer", call, to, self._caller(caller_id))
@@ -238,6 +275,7 @@ class Operations:
 
     async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
         """The provider's own account of a conference, a call or a bridge."""
+        self._expect("fetch", "ref", ref, Conference, Call, Bridge)
         result: Snapshot = await self._steps.read("fetch", ref=ref)
         return result
 
@@ -245,8 +283,9 @@ class Operations:
         snapshot = await self.fetch(call)
         return next((found for found in snapshot.calls if found.id == call.id), call)
 
-    async def _play(self, target: Target, media: Media) -> None:
-        refuse_media(self.capabilities, kind_of(target), media)
+    async def _play(self, operation: str, target: Target, media: Media) -> None:
+        self._expect(operation, "target", target, Conference, Member, Call, Bridge)
+        refuse_media(self.capabilities, target_word(target), media)
         await self._do("play", target, media)
 
     async def _do(self, operation: str, *arguments: Any, limit: str | None = None) -> Any:
@@ -257,16 +296,102 @@ class Operations:
 
     def _caller(self, caller_id: str | None) -> str:
         number = caller_id or self._caller_id
-        if not number:
-            raise PolicyError(["the caller ID is missing: pass caller_id= here or to the client"])
-        if not is_e164(number):
-            raise PolicyError([f"the caller ID must be an E.164 number: {problem_with(number) or 'not a URI'}"])
-        return number
+        if problem := problem_with_caller_id(number, "this"):
+            raise PolicyError([problem])
+        return number or ""
+
+    def _expect(self, operation: str, name: str, value: object, *kinds: type[Target | IncomingCall]) -> None:
+        """Refuse what names nothing at this provider, before anything is sent.
+
+        Raises:
+            InvalidRequest: an id where an object is expected, an object of another provider, or one without its id.
+        """
+        steps = self._steps
+        # Where rooms come of themselves, one has no id until somebody is in it, and is known by its key.
+        by_key = steps.capabilities.materialise is not Materialise.EXPLICIT
+        if problem := _problem_with_reference(value, kinds, steps.provider, by_key=by_key):
+            raise InvalidRequest(f"{name} {problem}", provider=steps.provider, operation=operation)
 
 
-def kind_of(target: Target) -> str:
+def _problem_with_reference(
+    value: object, kinds: tuple[type[Target | IncomingCall], ...], provider: str, *, by_key: bool
+) -> str | None:
+    if not isinstance(value, kinds):
+        wanted = " or ".join(f"confkit.{kind.__name__}" for kind in kinds)
+        return f"must be a {wanted}, not {kind_of(value)}; {_HINTS[kinds[0]].format(provider=repr(provider))}"
+    if value.provider != provider:
+        return f"is a {type(value).__name__} of the provider {value.provider!r}, and this client's is {provider!r}"
+    id_: object = value.call_id if isinstance(value, IncomingCall) else value.id
+    if isinstance(value, Conference) and id_ is None and by_key:
+        id_ = value.key
+    if not isinstance(id_, str) or not id_:
+        return f"has no id, so it names no {target_word(value)}"
+    if isinstance(value, Member) and (
+        problem := _problem_with_reference(value.conference, (Conference,), provider, by_key=by_key)
+    ):
+        return f"is of a conference that {problem}"
+    return None
+
+
+#: How to come by an object.
+_HINTS: Mapping[type[Target | IncomingCall], str] = {
+    Conference: "of its id, make confkit.Conference(provider={provider}, key='', id=...)",
+    Call: "of its id, make confkit.Call(provider={provider}, id=...)",
+    Bridge: "of its id, make confkit.Bridge(provider={provider}, id=...)",
+    Member: "fetch(conference) gives the members of a conference",
+}
+
+
+def _within(name: str, given: Duration) -> timedelta:
+    try:
+        return duration(given)
+    except ValueError as error:
+        raise PolicyError([f"{name} {error}"]) from None
+
+
+def _options(operation: str, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping | None):
+        raise InvalidRequest(f"provider_options must be a mapping, not {kind_of(given)}", operation=operation)
+    return given or {}
+
+
+def refuse_type(operation: str, expected: Any, /, **given: object) -> None:
+    """Refuse arguments of another type, before anything is sent.
+
+    Raises:
+        InvalidRequest: names the argument.
+    """
+    for name, value in given.items():
+        if not isinstance(value, expected):
+            word = getattr(expected, "__name__", str(expected))
+            raise InvalidRequest(f"{name} must be {word}, not {kind_of(value)}", operation=operation)
+
+
+def file(url: str, *, loop: bool) -> Media:
+    """A file to play.
+
+    Raises:
+        InvalidRequest: what was given is no URL.
+    """
+    refuse_type("play", str, url=url)
+    refuse_type("play", bool, loop=loop)
+    return Media(url=url, loop=loop)
+
+
+def spoken(text: str, *, voice: str | None, locale: str | None) -> Media:
+    """A text to speak.
+
+    Raises:
+        InvalidRequest: what was given is no text.
+    """
+    refuse_type("say", str, text=text)
+    refuse_type("say", str | None, voice=voice, locale=locale)
+    return Media(text=text, voice=voice, locale=locale)
+
+
+def target_word(target: Target | IncomingCall) -> str:
     """The word for a target in capabilities: ``conference``, ``member``, ``call`` or ``bridge``."""
-    return type(target).__name__.lower()
+    return "call" if isinstance(target, IncomingCall) else type(target).__name__.lower()
 
 
 def incoming_call(event: IncomingCall) -> Call:

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from confkit.addresses import is_e164, problem_with
 from confkit.capabilities import Bridging, Capabilities
+from confkit.durations import Duration, duration
 from confkit.errors import PolicyError
 from confkit.models import Party
 
@@ -43,7 +44,13 @@ class Policy:
     below_minimum: Literal["bridge", "conference", "refuse"] = "bridge"
 
     def __attrs_post_init__(self) -> None:
-        problems = []
+        problems = [
+            f"{name} must be a whole number"
+            for name, value in (("minimum", self.minimum), ("maximum", self.maximum))
+            if not _is_whole(value)
+        ]
+        if problems:
+            raise PolicyError(problems)
         if self.minimum < 1:
             problems.append("minimum must be at least 1")
         if self.maximum < self.minimum:
@@ -78,13 +85,13 @@ def effective_maximum(policy: Policy, capabilities: Capabilities) -> int:
 
 
 def plan(
-    parties: Sequence[Party],
+    parties: Sequence[str | Party],
     *,
     policy: Policy,
     capabilities: Capabilities,
     caller_id: str | None,
     quorum: int = 2,
-    answer_timeout: timedelta = timedelta(seconds=30),
+    answer_timeout: Duration = timedelta(seconds=30),
     growable: bool = False,
 ) -> Plan:
     """Decide how these parties are to meet.
@@ -98,17 +105,26 @@ def plan(
     """
     limit = effective_maximum(policy, capabilities)
     problems = _problems_with_number(len(parties), policy, limit)
-    problems += _problems_with(parties)
-    if not caller_id:
-        problems.append("the caller ID is missing: pass caller_id= to connect() or to the client")
-    elif not is_e164(caller_id):
-        problems.append(f"the caller ID must be an E.164 number: {problem_with(caller_id) or 'not a SIP URI'}")
-    if quorum < 1:
+    people: list[Party] = []
+    for number, party in enumerate(parties, 1):
+        try:
+            people.append(party_of(party, f"party {number}"))
+        except PolicyError as error:
+            problems += error.problems
+    problems += _problems_with(people)
+    if problem := problem_with_caller_id(caller_id, "connect()"):
+        problems.append(problem)
+    if not _is_whole(quorum):
+        problems.append(f"the quorum must be a whole number, not {kind_of(quorum)}")
+    elif quorum < 1:
         problems.append("the quorum must be at least 1")
     elif quorum > max(len(parties), 2):
         problems.append(f"a quorum of {quorum} cannot be reached by {len(parties)} parties")
-    if answer_timeout <= timedelta(0):
-        problems.append("the answer timeout must be longer than nothing")
+    ringing = timedelta(0)
+    try:
+        ringing = duration(answer_timeout)
+    except ValueError as error:
+        problems.append(f"the answer timeout {error}")
     if problems:
         raise PolicyError(problems)
     small = len(parties) < policy.minimum
@@ -121,12 +137,58 @@ def plan(
     )
     return Plan(
         mode=Mode.BRIDGE if bridged else Mode.CONFERENCE,
-        parties=tuple(parties),
+        parties=tuple(people),
         caller_id=caller_id or "",
         quorum=min(quorum, len(parties)),
         limit=limit,
-        answer_timeout=answer_timeout,
+        answer_timeout=ringing,
     )
+
+
+def party_of(given: object, name: str) -> Party:
+    """An address or a party, as a party; whether it can be dialled is another question.
+
+    Args:
+        name: what the error calls it.
+
+    Raises:
+        PolicyError: it is neither.
+    """
+    match given:
+        case str():
+            return Party(given)
+        case Party(address=str(), name=None | str()):
+            return given
+        case Party(address=str(), name=wrong):
+            raise PolicyError([f"{name}: a name must be a str, not {kind_of(wrong)}"])
+        case Party(address=wrong):
+            raise PolicyError([f"{name}: an address must be a str, not {kind_of(wrong)}"])
+    hint = "; unpack it: give each party as an argument of its own" if isinstance(given, list | tuple | set) else ""
+    raise PolicyError([f"{name} must be an address or a confkit.Party, not {kind_of(given)}{hint}"])
+
+
+def problem_with_caller_id(caller_id: object, place: str) -> str | None:
+    """Why nobody can be called in the name of this number; ``None`` where that is possible.
+
+    Args:
+        place: what takes ``caller_id=`` besides the client.
+    """
+    if not caller_id:
+        return f"the caller ID is missing: pass caller_id= to {place} or to the client"
+    if not isinstance(caller_id, str):
+        return f"the caller ID must be a str, not {kind_of(caller_id)}"
+    if not is_e164(caller_id):
+        return f"the caller ID must be an E.164 number: {problem_with(caller_id) or 'not a SIP URI'}"
+    return None
+
+
+def kind_of(value: object) -> str:
+    """The type of a value, for a sentence that must not show it: it may be a number or a secret."""
+    return "None" if value is None else type(value).__name__
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def problems_with_addition(party: Party, present: Sequence[Party], limit: int) -> list[str]:

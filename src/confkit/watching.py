@@ -10,6 +10,7 @@ import anyio
 from attrs import frozen
 
 from confkit.events import Event
+from confkit.home import Home
 
 #: How many events a consumer may fall behind before it misses some.
 BUFFER: Final = 1000
@@ -27,9 +28,13 @@ class EventStream:
 
     Iterate with ``async for``. One that is not wanted any more can simply be dropped: nothing but the consumer holds
     it.
+
+    Args:
+        home: where the meeting lives: only there can its events be waited for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, home: Home) -> None:
+        self._home = home
         self._events: deque[Event] = deque()
         self._missed = 0
         self._open = True
@@ -65,6 +70,7 @@ class EventStream:
         while not self._events:
             if not self._open:
                 raise StopAsyncIteration
+            self._home.check()
             self._changed = anyio.Event()
             await self._changed.wait()
         await anyio.lowlevel.checkpoint()  # a consumer with a full buffer must not keep the loop for itself

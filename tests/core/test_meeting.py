@@ -264,9 +264,9 @@ async def test_commands_before_the_meeting_is_entered() -> None:
     async with AsyncClient(FakeProvider(), caller_id=OURS) as client:
         meeting = client.connect(ANN, BOB, CY)
         assert (meeting.state, meeting.mode, meeting.participants) == (MeetingState.PLANNED, None, ())
-        with pytest.raises(MeetingError):
+        with pytest.raises(MeetingError, match="enter the meeting first"):
             await meeting.say("Hi")
-        await meeting.end()
+        await meeting.end()  # there is nothing to end
 
 
 async def test_commands_while_the_meeting_is_being_undone_are_answered() -> None:

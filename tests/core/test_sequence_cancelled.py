@@ -168,13 +168,3 @@ async def test_an_undoing_that_takes_for_ever_is_reported(operations: list[str],
         with anyio.fail_after(100):
             await meeting.__aexit__(ZeroDivisionError, error, None)
         assert told in error.__notes__[0]
-
-
-async def test_a_client_can_be_opened_again_but_not_twice_at_once() -> None:
-    provider = FakeProvider()
-    client = AsyncClient(provider, caller_id=OURS)
-    for _ in range(2):
-        async with client, client.connect(*PARTIES):
-            with pytest.raises(Exception, match="open already"):
-                await client.__aenter__()
-    assert provider.exchange.still_up() == ()
