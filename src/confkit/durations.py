@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from typing import Final
 
@@ -22,7 +21,7 @@ def duration(given: object) -> timedelta:
     if isinstance(given, timedelta):
         value = given
     elif isinstance(given, int | float) and not isinstance(given, bool):
-        if math.isnan(given):
+        if given != given:
             raise ValueError("must be a number of seconds, not nan")
         value = timedelta(seconds=min(max(given, -1.0), LONGEST.total_seconds()))
     else:

@@ -39,11 +39,14 @@ def heard() -> Iterator[list[int]]:
 class TestAsynchronous:
     async def test_the_signal_comes_when_all_is_undone(self, heard: list[int]) -> None:
         provider = FakeProvider()
-        async with ending_on_signals() as ending:
-            async with AsyncClient(provider, caller_id=OURS) as client, client.connect(*PARTIES):
-                signal.raise_signal(signal.SIGTERM)
-                signal.raise_signal(signal.SIGTERM)  # changes nothing any more
-                await anyio.sleep_forever()
+        async with (
+            ending_on_signals() as ending,
+            AsyncClient(provider, caller_id=OURS) as client,
+            client.connect(*PARTIES),
+        ):
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)  # changes nothing any more
+            await anyio.sleep_forever()
         assert heard == [signal.SIGTERM]
         assert ending.received is signal.SIGTERM
         assert provider.exchange.still_up() == ()
