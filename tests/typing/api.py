@@ -68,6 +68,8 @@ async def by_hand(client: AsyncClient) -> None:
 
 
 def blocking() -> None:
+    with confkit.ending_on_signals(), Client("fake", caller_id="+12018994444", request_timeout=5) as client:
+        client.connect("+19195550101", answer_timeout=2.5)
     with Client("fake", caller_id="+12018994444") as client, client.connect("+19195550101") as meeting:
         assert_type(meeting.participants, tuple[Participant, ...])
         assert_type(meeting.add("+19195550102"), Participant)
