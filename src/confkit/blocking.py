@@ -14,14 +14,12 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
-from anyio.lowlevel import current_token
-
 from confkit.capabilities import Capabilities
 from confkit.client import AsyncClient
 from confkit.durations import Duration
 from confkit.errors import ConfkitError, MeetingError
 from confkit.events import Event, IncomingCall
-from confkit.home import CLOSED, forked
+from confkit.home import CLOSED, event_loop, forked
 from confkit.meeting import Meeting, MeetingState, Who
 from confkit.models import Bridge, Conference, Participant, Party
 from confkit.policy import Mode, Policy
@@ -144,11 +142,7 @@ class _Loop:
 
     def _refuse_event_loops(self, *, undoing: bool = False) -> None:
         """Whoever waits in the thread of an event loop stops it; in that of this one, for ever."""
-        if not undoing or threading.get_ident() == self._thread:
-            try:
-                current_token()
-            except RuntimeError:  # no event loop runs in this thread
-                return
+        if (not undoing or threading.get_ident() == self._thread) and event_loop() is not None:
             raise ConfkitError(
                 "an event loop runs in this thread, and would stand still meanwhile: take confkit.AsyncClient"
             )

@@ -23,11 +23,7 @@ class Home:
         """Why what lives there cannot be used from here; ``None`` where it can."""
         if (problem := forked(self._process)) is not None:
             return problem
-        try:
-            here: object = current_token()
-        except RuntimeError:  # no event loop runs in this thread
-            here = None
-        if here == self._loop:
+        if event_loop() == self._loop:
             return None
         return (
             "the client belongs to another event loop: use it in the one that it was opened in, open one here, or take "
@@ -42,6 +38,14 @@ class Home:
         """
         if (problem := self.problem()) is not None:
             raise ConfkitError(problem)
+
+
+def event_loop() -> object | None:
+    """What identifies the event loop that runs in this thread; ``None`` where none does."""
+    try:
+        return current_token()
+    except RuntimeError:
+        return None
 
 
 def forked(process: int) -> str | None:

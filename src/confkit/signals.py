@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 import anyio
 from anyio.abc import TaskGroup
+
+from confkit.errors import ConfkitError
+from confkit.home import event_loop, forked
 
 #: Those by which a program is told to end; Windows has no SIGHUP.
 ENDING: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -29,6 +34,7 @@ class EndingOnSignals:
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self._process = os.getpid()
         self._former: dict[signal.Signals, Any] = {}
         self._tasks: TaskGroup | None = None
         self._bell: tuple[socket.socket, socket.socket] | None = None
@@ -36,6 +42,8 @@ class EndingOnSignals:
     # blocking
 
     def __enter__(self) -> Self:
+        if event_loop() is not None:
+            raise ConfkitError("an event loop runs in this thread: write async with confkit.ending_on_signals()")
         self._listen()
         return self
 
@@ -98,6 +106,11 @@ class EndingOnSignals:
                 signal.signal(number, self._take)
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
+        if forked(self._process) is not None:
+            # The child of a fork has inherited this, and with it the parent's socket. It ends as it would have.
+            signal.signal(number, self._former[signal.Signals(number)])
+            signal.raise_signal(number)
+            return
         if self.received is not None:
             return  # it is being undone; leaving at once would leave calls up
         self.received = signal.Signals(number)
@@ -116,8 +129,9 @@ class EndingOnSignals:
         if self.received is None:
             return
         for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()  # a signal that ends the process at once takes along what was printed and not sent
+            # A signal that ends the process at once takes along what was printed and has not been written yet.
+            with suppress(AttributeError, OSError, ValueError):  # there is none, nobody reads it, it is closed
+                stream.flush()
         signal.raise_signal(self.received)
 
 

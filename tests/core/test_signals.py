@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import anyio.to_thread
 import pytest
 from confkit_fake import FakeProvider
 
-from confkit import AsyncClient, Client, MeetingError, ending_on_signals
+from confkit import AsyncClient, Client, ConfkitError, MeetingError, ending_on_signals
 
 OURS = "+12018994444"
 PARTIES = [f"+1919555010{index}" for index in range(1, 4)]
@@ -102,6 +103,25 @@ class TestAsynchronous:
             signal.raise_signal(signal.SIGINT)
         assert heard == [signal.SIGINT]
 
+    async def test_the_child_of_a_fork_ends_alone(self, heard: list[int]) -> None:
+        handler = signal.getsignal(signal.SIGTERM)
+        async with ending_on_signals() as ending:
+            if (child := os.fork()) == 0:
+                try:
+                    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                    signal.raise_signal(signal.SIGTERM)
+                    ours = signal.getsignal(signal.SIGTERM) is handler
+                    os._exit(0 if ours and heard == [signal.SIGTERM] else 1)
+                finally:
+                    os._exit(2)
+            _, status = await anyio.to_thread.run_sync(os.waitpid, child, 0)
+            assert os.waitstatus_to_exitcode(status) == 0
+        assert (ending.received, heard) == (None, [])
+
+    async def test_with_alone_is_refused_in_an_event_loop(self) -> None:
+        with pytest.raises(ConfkitError, match="async with"), ending_on_signals():
+            pass
+
     async def test_in_another_thread_nothing_is_caught(self, heard: list[int]) -> None:
         handler = signal.getsignal(signal.SIGTERM)
 
@@ -122,6 +142,11 @@ class TestBlocking:
         assert heard == [signal.SIGTERM]
         assert ending.received is signal.SIGTERM
         assert provider.exchange.still_up() == ()
+
+    def test_one_block_in_another(self, heard: list[int]) -> None:
+        with ending_on_signals() as outer, ending_on_signals() as inner:
+            signal.raise_signal(signal.SIGTERM)
+        assert (outer.received, inner.received, heard) == (signal.SIGTERM, signal.SIGTERM, [signal.SIGTERM])
 
     def test_more_signals_change_nothing(self, heard: list[int]) -> None:
         with ending_on_signals():
