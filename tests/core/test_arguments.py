@@ -190,6 +190,18 @@ async def test_a_conference_without_an_id_is_one_only_where_rooms_come_of_themse
         assert asked == []
 
 
+@pytest.mark.parametrize("shape", ["on_join", "from_call"])
+async def test_a_room_that_comes_of_itself_is_known_by_its_key(shape: str) -> None:
+    provider = FakeProvider(shape=shape)
+    async with AsyncClient(provider, caller_id=OURS) as client:
+        unborn = await client.create_conference()
+        assert unborn.id is None
+        ann = await client.create_call(ANN, into=unborn)
+        await client.hang_up(ann)
+        await client.end_conference(unborn)
+    assert provider.exchange.still_up() == ()
+
+
 async def test_how_to_come_by_an_object_is_said_and_works() -> None:
     provider = FakeProvider()
     async with AsyncClient(provider, caller_id=OURS) as client:
