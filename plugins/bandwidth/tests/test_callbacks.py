@@ -70,6 +70,36 @@ EVENTS: dict[str, tuple[dict[str, Any], type[events.Event], dict[str, Any]]] = {
         events.CallEnded,
         {"call_id": "c-1", "cause": EndCause.REJECTED},
     ),
+    "reject, of the SDKs for Java and C#": (
+        {"eventType": "reject", **ENDS, **ON_CALL, "cause": "CALL_REJECTED", "time": "2012-01-01T10:00:00Z"},
+        events.CallEnded,
+        {"call_id": "c-1", "cause": EndCause.REJECTED},
+    ),
+    "reject without a cause": (
+        {"eventType": "reject", "callId": "c-2"},
+        events.CallEnded,
+        {"call_id": "c-2", "cause": EndCause.REJECTED},
+    ),
+    "error, of the SDK for Python": (
+        {"eventType": "error", **ENDS, **ON_CALL, "callState": "error"},
+        events.CallEnded,
+        {"call_id": "c-1", "cause": EndCause.FAILED},
+    ),
+    "error without a state": (
+        {"eventType": "error", "callUri": f"{HOST}/calls/c-2", **TIME},
+        events.CallEnded,
+        {"call_id": "c-2", "cause": EndCause.FAILED},
+    ),
+    "error with a cause": (
+        {"eventType": "error", "callId": "c-3", "callState": "error", "cause": "UNALLOCATED_NUMBER"},
+        events.CallEnded,
+        {"call_id": "c-3", "cause": EndCause.UNALLOCATED},
+    ),
+    "error of a call that is up": (
+        {"eventType": "error", **ON_CALL, "callState": "active"},
+        events.Unknown,
+        {"type": "error", "call_id": "c-1"},
+    ),
     "hangup without callId": (
         {"eventType": "hangup", "callUri": f"{HOST}/calls/c-7", "cause": "USER_BUSY"},
         events.CallEnded,
@@ -241,6 +271,105 @@ def test_different_events_have_different_ids() -> None:
         *(payload for payload, _, _ in EVENTS.values() if payload.get("eventType") != "conference-member"),
     ]
     assert len({parse(payload)[0].id for payload in variants}) == len(variants)
+
+
+#: What may happen twice in a second, whose times are whole seconds.
+AGAIN = {
+    "digit": (
+        {"eventType": "dtmf", **ON_CALL, "dtmfDigit": "5", "dtmfDuration": "1400", **TIME},
+        {"dtmfDuration": "1600"},
+    ),
+    "speech": (
+        {"eventType": "speak", **ON_CALL, "status": "done", "state": "PLAYBACK_STOP", "tag": "first", **TIME},
+        {"tag": "second"},
+    ),
+    "file": ({"eventType": "playback", **ON_CALL, "status": "started", "tag": "first", **TIME}, {"tag": "second"}),
+    "speech in a conference": ({"eventType": "conference-speak", **ON_CONF, "status": "done", **TIME}, {"tag": "2"}),
+    "file in a conference": ({"eventType": "conference-playback", **ON_CONF, "status": "done", **TIME}, {"tag": "2"}),
+    "mute": (MEMBER | {"state": "active"}, {"mute": False}),
+    "hold": (MEMBER | {"state": "active"}, {"hold": True}),
+    "gather": ({"eventType": "gather", "gatherId": "g-1", "digits": "1", "callId": "c-1", **TIME}, {"digits": "11"}),
+    "recording": ({"eventType": "recording", "status": "complete", "recordingId": "r-1"}, {"recordingId": "r-2"}),
+    "something new": ({"eventType": "brand-new", **ON_CALL, "more": {"a": 1, "b": [2]}}, {"more": {"a": 1, "b": [3]}}),
+}
+
+
+@pytest.mark.parametrize("request_of", [by_post, by_get])
+@pytest.mark.parametrize(("first", "change"), AGAIN.values(), ids=AGAIN)
+async def test_what_happens_twice_in_a_second_is_two_events_and_each_comes_once(
+    provider: Any, request_of: Any, first: dict[str, Any], change: dict[str, Any]
+) -> None:
+    async def told(payload: dict[str, Any]) -> list[str]:
+        return [event.id for event in (await provider.receive(request=request_of(payload))).events]
+
+    assert await told(first) != await told(first | change)
+    for payload in (first, first | change):
+        again = dict(reversed(payload.items()))
+        assert await told(payload) == await told(again)
+        assert parse(payload)[0].id == (await told(payload))[0]  # a POST and a GET are one
+
+
+#: What happens once, however its second delivery differs.
+ONCE = {
+    "incomingcall": ({"eventType": "incomingcall", **ENDS, **ON_CALL, **TIME}, events.IncomingCall),
+    "answer": ({"eventType": "answer", **ON_CALL, **TIME}, events.CallAnswered),
+    "hangup": ({"eventType": "hangup", **ON_CALL, "cause": "USER_BUSY", **TIME}, events.CallEnded),
+    "timeout": ({"eventType": "timeout", **ON_CALL, **TIME}, events.CallEnded),
+    "reject": ({"eventType": "reject", **ON_CALL, **TIME}, events.CallEnded),
+    "error": ({"eventType": "error", **ON_CALL, **TIME}, events.CallEnded),
+    "created": ({"eventType": "conference", **ON_CONF, "status": "created"}, events.ConferenceStarted),
+    "completed": ({"eventType": "conference", **ON_CONF, "status": "completed"}, events.ConferenceEnded),
+    "left": (MEMBER | {"state": "completed"}, events.MemberLeft),
+    "recording": (
+        {"eventType": "recording", "status": "complete", "recordingId": "r-1", **TIME},
+        events.RecordingReady,
+    ),
+    "lost recording": (
+        {"eventType": "recording", "status": "error", "recordingId": "r-1", **TIME},
+        events.RecordingFailed,
+    ),
+}
+
+
+@pytest.mark.parametrize(("payload", "kind"), ONCE.values(), ids=ONCE)
+def test_what_happens_once_is_known_by_what_it_is_about(payload: dict[str, Any], kind: type[events.Event]) -> None:
+    later = payload | {"time": "2020-01-01T10:00:07Z", "tag": "other", "completedTime": "2020-01-01T10:00:07Z"}
+    (first,), (second,) = parse(payload), parse(later)
+    assert type(first) is type(second) is kind
+    assert first.id == second.id
+    for name in ("callId", "conferenceId", "memberId", "recordingId"):
+        if name in payload and not (kind in (events.MemberLeft,) and name == "callId"):
+            assert parse(payload | {name: "another"})[0].id != first.id
+
+
+def test_what_happens_once_has_as_many_ids_as_there_are_facts() -> None:
+    assert len({parse(payload)[0].id for payload, _ in ONCE.values()}) == len(ONCE)
+
+
+def test_every_type_that_an_sdk_names_is_read() -> None:
+    # EventType of java-bandwidth, the events of python-bandwidth 2, and the pages.
+    of_calls = ("incomingcall", "answer", "speak", "playback", "hangup", "dtmf", "reject", "timeout", "error")
+    values = {"status": "started", "dtmfDigit": "1"}
+    for name in of_calls:
+        assert not isinstance(parse({"eventType": name, "callId": "c-1", **values})[0], events.Unknown), name
+    for name in ("gather", "transcription", "sms", "mms", "transferComplete", "redirect", "unknown"):
+        assert isinstance(parse({"eventType": name, "callId": "c-1", **values})[0], events.Unknown), name
+
+
+@pytest.mark.parametrize("written", ["1420070400000", 1420070400000, "2015-01-01T00:00:00Z"])
+def test_a_number_of_milliseconds_may_come_as_text(written: Any) -> None:
+    (event,) = parse({"eventType": "answer", "callId": "c-1", "time": written})
+    assert str(event.occurred_at) == "2015-01-01 00:00:00+00:00"
+
+
+def test_values_that_nest_too_deeply_are_no_reason_to_fail() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert parse({"eventType": "dtmf", "callId": "c-1", "dtmfDigit": "1", "odd": deep})[0].id
+    assert parse({"eventType": "dtmf", "callId": "c-1", "dtmfDigit": "1", "odd": "[" * 100_000})[0].id
+    while deep:  # or the interpreter itself goes too deep when it lets go of it
+        deep = deep.pop()
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ TIMES = {
     "TS11": ("2013-02-08T13:15:65.887Z", None),
     "TS12": (1479308598680, utc("2016-11-16T15:03:18.680")),
     "TS13": ("2013-02-21T13:38:00", utc("2013-02-21T13:38:00")),
+    "TS9 as text": ("1419032854964", utc("2014-12-19T23:47:34.964")),
+    "a date": ("20141219", utc("2014-12-19T00:00:00")),
     "hhmm": ("2013-07-12T15:22:47+0530", utc("2013-07-12T09:52:47")),
     "nanoseconds": ("2013-07-12T15:22:47.123456789Z", utc("2013-07-12T15:22:47.123456")),
     "lower case": ("2013-07-12t15:22:47z", utc("2013-07-12T15:22:47")),
@@ -141,6 +143,18 @@ CALLS = {
         None,
     ),
     "no state": ({}, CallState.QUEUED, None),
+    "error": ({"state": "error"}, CallState.ENDED, EndCause.FAILED),
+    "error while they talked": (
+        {"state": "error", "activeTime": "2020-01-01T10:00:05Z"},
+        CallState.ENDED,
+        EndCause.FAILED,
+    ),
+    "in capitals": ({"state": "ERROR"}, CallState.ENDED, EndCause.FAILED),
+    "numbers as text": (
+        {"state": "completed", "startTime": "1577872800000", "endTime": "1577872830000", "callTimeout": "30"},
+        CallState.ENDED,
+        EndCause.NO_ANSWER,
+    ),
 }
 
 
@@ -154,6 +168,9 @@ def test_t39_states_are_open() -> None:
     assert wire.member({"id": "m", "state": "Created"}, of=CONF).state is MemberState.JOINED
     assert wire.member({"id": "m", "removedTime": "2020-01-01T10:00:05Z"}, of=CONF).state is MemberState.LEFT
     assert wire.bridge({"id": "b", "state": "error"}).state is BridgeState.ENDED
+    assert wire.bridge({"id": "b", "bridgeAudio": "false"}).state is BridgeState.HELD
+    assert wire.bridge({"id": "b", "bridgeAudio": "true"}).state is BridgeState.CREATED
+    assert wire.bridge({"id": "b", "bridgeAudio": False, "state": "active"}).state is BridgeState.ACTIVE
     assert wire.bridge({"id": "b", "callIds": ["c-1", 7]}).call_ids == ("c-1",)
     ended = wire.conference({"id": "conf-1", "completedTime": "2020-01-01T10:00:05Z"}, key="k")
     assert ended.state is ConferenceState.ENDED

@@ -1,9 +1,23 @@
 """Bandwidth's callbacks as events (``callbacks.md``, and a page for each event): payload in, events out.
 
-They have no id, no signature and no promise of order, and may come twice, so an event's id is a digest of
-what makes it the event it is. What the pages leave out is not required: a ``conference`` event has no ``time``, a
-member event no ``conferenceUri``, a ``timeout`` no ``cause``; ``status`` and ``state`` stand in for each other;
-a refusal is a ``hangup``, there is no event named ``reject``.
+What the pages leave out is not required: a ``conference`` event has no ``time``, a member event no ``conferenceUri``,
+a ``timeout`` no ``cause``; ``status`` and ``state`` stand in for each other. The pages know a refusal as a ``hangup``
+only; the vendor's SDKs also name ``reject``, and ``error`` for a call that failed.
+
+Callbacks have no id, no signature and no promise of order, and may come twice: what was not answered by 2xx in time
+goes to the ``fallbackUrl``, with the same payload. Times have been whole seconds since 2014. So the id of an event is
+made of
+
+* what it is about, where that happens once: a call comes in, is answered, ends; a conference is created and
+  completed; a member leaves; a recording is ready or lost. However a second delivery differs, it tells nothing new.
+* the whole payload, where it may happen again within the second: digits, playback, speech, the mute and hold of a
+  member, and whatever there is no word for. Two presses of one key differ in ``dtmfDuration``, the changes of a
+  member in its flags, a repeated announcement in its ``tag``.
+
+Payloads that are the same to the last byte are one event: nothing in them tells a second press, as long as the first
+and in the same second, from a second delivery, and reading a callback has no memory. Losing the press is the smaller
+harm: who pressed hears that nothing happened and presses again, while a key that nobody pressed confirms what nobody
+wanted. Flags are looked at by the next poll.
 """
 
 from __future__ import annotations
@@ -32,35 +46,7 @@ from confkit.events import (
     WebhookRequest,
 )
 from confkit.models import EndCause
-from confkit_bandwidth.wire import PROVIDER, address, boolean, cause_of, id_in, text, timestamp
-
-#: What tells one event from another; ``hold`` and ``mute`` because a member event gives no other reason.
-_IDENTITY: Final = frozenset(
-    {
-        "callId",
-        "callUri",
-        "conferenceId",
-        "conferenceUri",
-        "memberId",
-        "memberUri",
-        "recordingId",
-        "gatherId",
-        "transcriptionId",
-        "state",
-        "status",
-        "cause",
-        "hold",
-        "mute",
-        "dtmfDigit",
-        "digits",
-        "tag",
-        "time",
-        "createdTime",
-        "completedTime",
-        "startTime",
-        "endTime",
-    }
-)
+from confkit_bandwidth.wire import CAUSES, PROVIDER, address, boolean, cause_of, id_in, text, timestamp
 
 
 def payload_of(request: WebhookRequest) -> dict[str, Any]:
@@ -90,15 +76,14 @@ def parse(payload: Mapping[str, Any]) -> tuple[Event, ...]:
     Raises:
         WebhookRejected: there is no ``eventType``, so it is not one of Bandwidth's.
     """
-    kind = text(payload, "eventType")
-    if kind is None:
+    if (kind := text(payload, "eventType")) is None:
         raise WebhookRejected("the callback has no eventType", status=400)
     # One page prints "conference-member." with a stray full stop.
     parser = _PARSERS.get(kind.strip().rstrip(".").lower())
     common: dict[str, Any] = {
         "provider": PROVIDER,
-        "id": _digest(kind, payload),
-        "occurred_at": timestamp(_number(payload.get("time"))),
+        "id": _digest(kind.lower(), _plain(payload)),
+        "occurred_at": timestamp(payload.get("time")),
         "raw": dict(payload),
     }
     event = parser(payload, common) if parser else None
@@ -108,26 +93,29 @@ def parse(payload: Mapping[str, Any]) -> tuple[Event, ...]:
     return (event,)
 
 
-def _digest(kind: str, payload: Mapping[str, Any]) -> str:
-    # As text, so that a POST and the GET of the same event are one.
-    facts = [
-        (name, _plain(value))
-        for name, value in sorted(payload.items())
-        if name in _IDENTITY and isinstance(value, str | int | float)
-    ]
-    content = repr((kind.lower(), facts))
-    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+def _digest(*facts: str) -> str:
+    return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
 
-def _plain(value: str | float) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _once(payload: Mapping[str, Any], common: dict[str, Any], *about: str) -> dict[str, Any]:
+    """For an event that happens once: it is known by what it is about."""
+    return {**common, "id": _digest("once", (text(payload, "eventType") or "").lower(), *about)}
 
 
-def _number(value: Any) -> Any:
-    """In a query a number of milliseconds is text."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
-        return int(value)
-    return value
+def _plain(payload: Mapping[str, Any]) -> str:
+    """A payload as text, the same for a POST and for the GET of the same event, whose values are all text."""
+    # The number of active members contradicts itself in the samples, and tells no change of a member from another.
+    return json.dumps([(name, _as_query(payload[name])) for name in sorted(payload) if name != "activeMembers"])
+
+
+def _as_query(value: Any) -> str:
+    """A value as it stands in a query: objects and lists as JSON, whose order and spaces mean nothing."""
+    try:
+        if isinstance(value, str) and value[:1] in ("{", "["):
+            value = json.loads(value)
+        return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    except (ValueError, RecursionError):
+        return value if isinstance(value, str) else type(value).__name__
 
 
 def _call(payload: Mapping[str, Any]) -> str | None:
@@ -142,22 +130,41 @@ def _incoming(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | Non
     # Its callState says "active" before anyone has answered, so it is not looked at.
     if (call_id := _call(payload)) is None:
         return None
-    return IncomingCall(call_id=call_id, caller=address(payload, "from"), called=address(payload, "to"), **common)
+    once = _once(payload, common, call_id)
+    return IncomingCall(call_id=call_id, caller=address(payload, "from"), called=address(payload, "to"), **once)
 
 
 def _answer(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | None:
-    return CallAnswered(call_id=call_id, **common) if (call_id := _call(payload)) else None
+    call_id = _call(payload)
+    return CallAnswered(call_id=call_id, **_once(payload, common, call_id)) if call_id else None
 
 
 def _timeout(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | None:
     # A hangup with NO_ANSWER may follow or may not; both say that the call is over.
-    call_id = _call(payload)
-    return CallEnded(call_id=call_id, cause=EndCause.NO_ANSWER, **common) if call_id else None
+    return _ended(payload, common, EndCause.NO_ANSWER)
 
 
 def _hangup(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | None:
-    call_id = _call(payload)
-    return CallEnded(call_id=call_id, cause=cause_of(payload.get("cause")), **common) if call_id else None
+    return _ended(payload, common, cause_of(payload.get("cause")))
+
+
+def _reject(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | None:
+    # Of the SDKs for Java and C#; its cause says the same.
+    return _ended(payload, common, CAUSES.get((text(payload, "cause") or "").upper(), EndCause.REJECTED))
+
+
+def _error(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | None:
+    # Of the older SDK for Python, whose sample has the call in the state "error", as Java's states of a call have it.
+    # It has no cause. What tells of a call that is up is another error, not its end.
+    if (text(payload, "callState", "state") or "").lower() in ("started", "active", "transferring"):
+        return None
+    return _ended(payload, common, CAUSES.get((text(payload, "cause") or "").upper(), EndCause.FAILED))
+
+
+def _ended(payload: Mapping[str, Any], common: dict[str, Any], cause: EndCause) -> Event | None:
+    if (call_id := _call(payload)) is None:
+        return None
+    return CallEnded(call_id=call_id, cause=cause, **_once(payload, common, call_id))
 
 
 def _playback(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | None:
@@ -185,9 +192,11 @@ def _recording(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | No
     match (text(payload, "status", "state") or "").lower():
         case "complete" | "completed":
             url = text(payload, "recordingUri")
-            return RecordingReady(recording_id=recording_id, call_id=_call(payload), url=url, **common)
+            once = _once(payload, common, recording_id, "ready")
+            return RecordingReady(recording_id=recording_id, call_id=_call(payload), url=url, **once)
         case "error":
-            return RecordingFailed(recording_id=recording_id, call_id=_call(payload), **common)
+            once = _once(payload, common, recording_id, "lost")
+            return RecordingFailed(recording_id=recording_id, call_id=_call(payload), **once)
     return None
 
 
@@ -196,11 +205,14 @@ def _conference_event(payload: Mapping[str, Any], common: dict[str, Any]) -> Eve
         return None
     match (text(payload, "status", "state") or "").lower():
         case "created":
-            common["occurred_at"] = timestamp(_number(payload.get("createdTime")))
-            return ConferenceStarted(conference_id=conference_id, key=text(payload, "tag"), **common)
+            once = _once(payload, common, conference_id, "created")
+            once["occurred_at"] = timestamp(payload.get("createdTime"))
+            # The key is the tag that we sent, where the event echoes it; its table does not have it (conf.md).
+            return ConferenceStarted(conference_id=conference_id, key=text(payload, "tag"), **once)
         case "completed":
-            common["occurred_at"] = timestamp(_number(payload.get("completedTime")))
-            return ConferenceEnded(conference_id=conference_id, **common)
+            once = _once(payload, common, conference_id, "completed")
+            once["occurred_at"] = timestamp(payload.get("completedTime"))
+            return ConferenceEnded(conference_id=conference_id, **once)
     return None
 
 
@@ -211,13 +223,13 @@ def _member(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | None:
     member_id = id_in(payload, "memberId", "memberUri")
     if call_id is None or member_id is None or conference_id is None:
         return None
-    ids = {"call_id": call_id, "member_id": member_id, "conference_id": conference_id, **common}
+    ids: dict[str, Any] = {"call_id": call_id, "member_id": member_id, "conference_id": conference_id}
     match (text(payload, "state", "status") or "").lower():
         case "active":
             mute, hold = boolean(payload.get("mute")), boolean(payload.get("hold"))
-            return MemberJoined(mute=mute, hold=hold, **ids)
+            return MemberJoined(mute=mute, hold=hold, **ids, **common)
         case "completed":
-            return MemberLeft(**ids)
+            return MemberLeft(**ids, **_once(payload, common, conference_id, member_id))
     return None
 
 
@@ -226,6 +238,8 @@ _PARSERS: Final[Mapping[str, Callable[[Mapping[str, Any], dict[str, Any]], Event
     "answer": _answer,
     "timeout": _timeout,
     "hangup": _hangup,
+    "reject": _reject,
+    "error": _error,
     "playback": _playback,
     "speak": _playback,
     "dtmf": _dtmf,

@@ -6,6 +6,7 @@ vendor's pages disagree about types, offsets and prefixes, so nothing is inferre
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -42,6 +43,7 @@ _CALL_STATES: Final[Mapping[str, CallState]] = {
     "transferring": CallState.ANSWERED,
     "completed": CallState.ENDED,
     "rejected": CallState.ENDED,
+    "error": CallState.ENDED,  # only an enumeration of the vendor's SDK for Java has it
 }
 _CONFERENCE_STATES: Final[Mapping[str, ConferenceState]] = {
     "created": ConferenceState.CREATED,
@@ -57,13 +59,19 @@ _BRIDGE_STATES: Final[Mapping[str, BridgeState]] = {
 }
 
 
+#: Since 1973 and until 5138; a shorter number could be a date.
+_MILLISECONDS: Final = re.compile(r"[0-9]{12,14}")
+
+
 def timestamp(value: object) -> datetime | None:
     """An instant in any of the forms that the platform writes, in UTC; ``None`` for what is none.
 
     ISO 8601 with ``Z``, ``-02``, ``-0200``, ``-02:00`` or no offset (the pages say UTC), with or without
-    milliseconds; or a number of milliseconds since 1970, which one page has. ``13:15:65`` also occurs.
+    milliseconds; or milliseconds since 1970, as a number on one page and as text in a query. ``13:15:65`` also occurs.
     """
     try:
+        if isinstance(value, str) and _MILLISECONDS.fullmatch(value):
+            value = int(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=value)
         if not isinstance(value, str):
@@ -79,6 +87,13 @@ def boolean(value: object) -> bool | None:
     if isinstance(value, bool):
         return value
     return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
+
+
+def number(value: object) -> float | None:
+    """A JSON number or its digits in a string; ``None`` for anything else."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def text(record: Mapping[str, Any], *names: str) -> str | None:
@@ -185,7 +200,9 @@ def call(record: Any) -> Call:
 def bridge(record: Any) -> Bridge:
     """A bridge record."""
     found = _id(record)
-    fallback = BridgeState.ENDED if timestamp(record.get("completedTime")) else BridgeState.CREATED
+    fallback = BridgeState.HELD if boolean(record.get("bridgeAudio")) is False else BridgeState.CREATED
+    if timestamp(record.get("completedTime")):
+        fallback = BridgeState.ENDED
     ids = record.get("callIds")
     ids = ids if isinstance(ids, list) else []
     return Bridge(
@@ -237,10 +254,12 @@ def _derived_cause(
 ) -> EndCause | None:
     if (text(record, "state") or "").lower() == "rejected":
         return EndCause.REJECTED
+    if (text(record, "state") or "").lower() == "error":
+        return EndCause.FAILED
     if answered_at is not None:
         return EndCause.HANGUP
-    limit = record.get("callTimeout")
-    if created_at and ended_at and isinstance(limit, int | float) and 1 <= limit <= 300:
+    limit = number(record.get("callTimeout"))
+    if created_at and ended_at and limit is not None and 1 <= limit <= 300:
         # It ended when its time was up; times are whole seconds on some pages.
         rang = ended_at - created_at
         return EndCause.NO_ANSWER if rang >= timedelta(seconds=limit - 1) else None
