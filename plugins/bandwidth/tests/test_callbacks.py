@@ -274,7 +274,7 @@ def test_different_events_have_different_ids() -> None:
 
 
 #: What may happen twice in a second, whose times are whole seconds.
-AGAIN = {
+AGAIN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "digit": (
         {"eventType": "dtmf", **ON_CALL, "dtmfDigit": "5", "dtmfDuration": "1400", **TIME},
         {"dtmfDuration": "1600"},
@@ -310,7 +310,7 @@ async def test_what_happens_twice_in_a_second_is_two_events_and_each_comes_once(
 
 
 #: What happens once, however its second delivery differs.
-ONCE = {
+ONCE: dict[str, tuple[dict[str, Any], type[events.Event]]] = {
     "incomingcall": ({"eventType": "incomingcall", **ENDS, **ON_CALL, **TIME}, events.IncomingCall),
     "answer": ({"eventType": "answer", **ON_CALL, **TIME}, events.CallAnswered),
     "hangup": ({"eventType": "hangup", **ON_CALL, "cause": "USER_BUSY", **TIME}, events.CallEnded),
@@ -349,7 +349,7 @@ def test_what_happens_once_has_as_many_ids_as_there_are_facts() -> None:
 def test_every_type_that_an_sdk_names_is_read() -> None:
     # EventType of java-bandwidth, the events of python-bandwidth 2, and the pages.
     of_calls = ("incomingcall", "answer", "speak", "playback", "hangup", "dtmf", "reject", "timeout", "error")
-    values = {"status": "started", "dtmfDigit": "1"}
+    values: dict[str, Any] = {"status": "started", "dtmfDigit": "1"}
     for name in of_calls:
         assert not isinstance(parse({"eventType": name, "callId": "c-1", **values})[0], events.Unknown), name
     for name in ("gather", "transcription", "sms", "mms", "transferComplete", "redirect", "unknown"):

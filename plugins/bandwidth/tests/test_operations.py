@@ -463,11 +463,16 @@ async def test_no_id_never_lists_everybodys_calls(provider: Any, stub: Any) -> N
     assert not stub.seen
 
 
+RECORD = {"id": "conf-1", "state": "active", "activeMembers": 1, "tag": "the key that was sent"}
+
+
 async def test_v28_v38_v93_v96_fetch_a_conference(provider: Any, stub: Any) -> None:
+    stub.reply(200, RECORD)
     stub.reply(200, [JOINED, LEFT])
     stub.reply(200, [ACTIVE])
     found = await provider.fetch(ref=CONF)
     assert [seen.target for seen in stub.seen] == [
+        BASE + "/conferences/conf-1",
         BASE + "/conferences/conf-1/members",
         BASE + "/calls?conferenceId=conf-1",
     ]
@@ -479,16 +484,39 @@ async def test_v28_v38_v93_v96_fetch_a_conference(provider: Any, stub: Any) -> N
     assert found.calls[0].id == "c-1"
 
 
+@pytest.mark.parametrize(
+    ("record", "key"),
+    [
+        (RECORD, "the key that was sent"),
+        (RECORD | {"state": "created"}, "the key that was sent"),
+        (RECORD | {"state": "completed"}, "the key that was sent"),
+        ({"id": "conf-1", "state": "active"}, ""),
+        ({"id": "conf-1", "state": "created", "tag": ""}, ""),
+        ({"id": "conf-1", "state": "created", "tag": None}, ""),
+    ],
+)
+async def test_the_key_of_a_conference_is_what_its_record_has_and_never_what_was_asked_with(
+    provider: Any, stub: Any, record: dict[str, Any], key: str
+) -> None:
+    stub.reply(200, record)
+    if record["state"] != "created":
+        stub.reply(200, [])
+    stub.reply(200, [])
+    found = await provider.fetch(ref=CONF)
+    assert CONF.key
+    assert found.conference.key == key
+
+
 async def test_v36_a_conference_whose_members_have_all_left_is_over(provider: Any, stub: Any) -> None:
+    stub.reply(200, RECORD | {"state": "completed"})
     stub.reply(200, [LEFT])
     stub.reply(200, [])
     found = await provider.fetch(ref=CONF)
     assert found.conference.state is ConferenceState.ENDED
-    assert found.conference.key == "k"
+    assert [member.state for member in found.members] == [MemberState.LEFT]
 
 
-async def test_v7_fetch_an_empty_conference(provider: Any, stub: Any) -> None:
-    stub.reply(200, [])
+async def test_v7_fetch_a_conference_that_never_had_a_member(provider: Any, stub: Any) -> None:
     stub.reply(
         200,
         {"id": "conf-1", "state": "created", "activeMembers": 0, "createdTime": "2013-07-12T15:22:47-02"},
@@ -497,13 +525,21 @@ async def test_v7_fetch_an_empty_conference(provider: Any, stub: Any) -> None:
     found = await provider.fetch(ref=CONF)
     assert found.conference.state is ConferenceState.CREATED
     assert found.conference.created_at == datetime(2013, 7, 12, 17, 22, 47, tzinfo=UTC)
-    assert stub.seen[1].target == BASE + "/conferences/conf-1"
+    assert found.members == ()
+    assert [seen.target for seen in stub.seen] == [BASE + "/conferences/conf-1", BASE + "/calls?conferenceId=conf-1"]
+
+
+async def test_a_conference_whose_state_is_not_told_is_asked_for_its_members(provider: Any, stub: Any) -> None:
+    stub.reply(200, {"id": "conf-1"})
+    stub.reply(200, [JOINED])
+    stub.reply(200, [])
+    assert len((await provider.fetch(ref=CONF)).members) == 1
 
 
 async def test_two_reads_of_one_family_keep_its_limit(connect: Any, stub: Any) -> None:
     provider = connect(limits="documented", requests_per_second=10)
-    stub.reply(200, [])
-    stub.reply(200, {"id": "conf-1", "state": "created"})
+    stub.reply(200, RECORD)
+    stub.reply(200, [JOINED])
     stub.reply(200, [])
     began = anyio.current_time()
     await provider.fetch(ref=CONF)
@@ -558,6 +594,70 @@ async def test_t10_a_lost_dial_is_found_by_its_conference_and_number(provider: A
     hint = FindHint(operation="create_call", into=BRIDGE, to="sip:ann@example.com")
     assert len(await provider.find(op_key="k", hint=hint)) == 1
     assert all(seen.method == "GET" for seen in stub.seen)
+
+
+@pytest.mark.parametrize(
+    ("listed", "dialled"),
+    [
+        ("+19195550102", "+19195550102"),
+        ("19195550102", "+19195550102"),
+        (" 19195550102", "+19195550102"),
+        ("ann@example.com", "sip:ann@example.com"),
+        ("sip:ann@example.com:5060;transport=udp", "sip:ann@example.com"),
+    ],
+)
+async def test_a_lost_dial_is_found_however_its_number_is_written(
+    provider: Any, stub: Any, listed: str, dialled: str
+) -> None:
+    stub.reply(200, [ACTIVE, ENDED | {"to": listed}])
+    (found,) = await provider.find(op_key="k", hint=FindHint(operation="create_call", into=CONF, to=dialled))
+    assert found.id == "c-2"
+
+
+async def test_a_lost_dial_is_told_from_an_earlier_one_to_the_same_party(provider: Any, stub: Any) -> None:
+    hint = FindHint(operation="create_call", into=CONF, to=SPEC.to)
+    stub.created("/v1/users/u-1/calls/c-1")
+    await provider.create_call(spec=SPEC, op=OP, into=CONF)
+    stub.reply(200, [ACTIVE, ENDED | {"to": SPEC.to}])
+    assert [call.id for call in await provider.find(op_key="k-2", hint=hint)] == ["c-2", "c-1"]
+
+
+async def test_the_tag_proves_a_lost_dial_where_a_record_has_it(provider: Any, stub: Any) -> None:
+    stub.reply(200, [ACTIVE | {"tag": "k-1"}, ENDED | {"to": ACTIVE["to"], "tag": "k-2"}])
+    hint = FindHint(operation="create_call", into=CONF, to=SPEC.to)
+    assert [call.id for call in await provider.find(op_key="k-2", hint=hint)] == ["c-2"]
+
+
+async def test_an_empty_look_up_is_certain_or_it_is_in_doubt(provider: Any, stub: Any) -> None:
+    dial = FindHint(operation="create_call", into=CONF, to="+19195550199")
+    addition = FindHint(operation="add_member", into=CONF, call=CALL)
+    stub.reply(200, [ACTIVE, ENDED])
+    assert await provider.find(op_key="k", hint=dial) == ()
+    stub.reply(200, [LEFT])
+    assert await provider.find(op_key="k", hint=addition) == ()
+    # A page more than there should be; a party without a number; a member without a call.
+    stub.reply(200, [ACTIVE], link=f'<{stub.base_url}/calls?page=0>; rel="first",<{stub.base_url}/calls>; rel="next"')
+    with pytest.raises(errors.OutcomeUnknown, match="more pages"):
+        await provider.find(op_key="k", hint=dial)
+    stub.reply(200, [{"id": "c-3", "state": "completed"}])
+    with pytest.raises(errors.OutcomeUnknown, match="cannot be read"):
+        await provider.find(op_key="k", hint=dial)
+    stub.reply(200, [{"id": "member-3", "state": "active"}])
+    with pytest.raises(errors.OutcomeUnknown, match="cannot be read"):
+        await provider.find(op_key="k", hint=addition)
+    assert len(stub.seen) == 5
+
+
+async def test_the_first_page_is_enough_where_it_shows_the_call(provider: Any, stub: Any) -> None:
+    stub.reply(200, [ACTIVE, {"id": "c-3"}], link='<calls?page=1>; rel="next"')
+    hint = FindHint(operation="create_call", into=CONF, to=SPEC.to)
+    assert len(await provider.find(op_key="k", hint=hint)) == 1
+
+
+async def test_a_member_who_is_in_counts_before_one_who_has_left(provider: Any, stub: Any) -> None:
+    stub.reply(200, [LEFT | {"call": JOINED["call"]}, JOINED])
+    found = await provider.find(op_key="k", hint=FindHint(operation="add_member", into=CONF, call=CALL))
+    assert [member.id for member in found] == ["member-1", "member-2"]
 
 
 async def test_t11_a_lost_addition_is_found_by_its_call(provider: Any, stub: Any) -> None:

@@ -80,7 +80,7 @@ def test_no_property_but_the_id_can_spoil_a_record(properties: dict[str, Any]) -
     assert wire.call(record).id == "x"
     assert wire.member(record, of=CONF).id == "x"
     assert wire.bridge(record).id == "x"
-    assert wire.conference(record, key="k").id == "x"
+    assert wire.conference(record).id == "x"
 
 
 @given(json_values)
@@ -172,7 +172,7 @@ def test_t39_states_are_open() -> None:
     assert wire.bridge({"id": "b", "bridgeAudio": "true"}).state is BridgeState.CREATED
     assert wire.bridge({"id": "b", "bridgeAudio": False, "state": "active"}).state is BridgeState.ACTIVE
     assert wire.bridge({"id": "b", "callIds": ["c-1", 7]}).call_ids == ("c-1",)
-    ended = wire.conference({"id": "conf-1", "completedTime": "2020-01-01T10:00:05Z"}, key="k")
+    ended = wire.conference({"id": "conf-1", "completedTime": "2020-01-01T10:00:05Z"})
     assert ended.state is ConferenceState.ENDED
 
 

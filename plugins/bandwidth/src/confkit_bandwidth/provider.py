@@ -6,17 +6,17 @@ import math
 import re
 from collections import OrderedDict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 import anyio
 from attrs import evolve
 
 from confkit.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise
-from confkit.errors import Conflict, InvalidRequest, NotReady, ProviderError, Unsupported
+from confkit.errors import Conflict, InvalidRequest, NotReady, OutcomeUnknown, ProviderError, Unsupported
 from confkit.events import Received, WebhookRequest
 from confkit.hookspecs import ProviderSpec, hookimpl
-from confkit.http import Http
+from confkit.http import READ_TIMEOUT, Http
 from confkit.models import (
     STOP,
     Bridge,
@@ -27,7 +27,6 @@ from confkit.models import (
     Conference,
     ConferencePatch,
     ConferenceSpec,
-    ConferenceState,
     Dialled,
     FindHint,
     Media,
@@ -50,6 +49,7 @@ from confkit_bandwidth.wire import PROVIDER
 if TYPE_CHECKING:
     import httpx
 
+T = TypeVar("T")
 LONGEST_RINGING: Final = timedelta(seconds=300)
 _DIGITS: Final = re.compile(r"[A-D0-9#*,wW]{1,92}")  # postCallsCallIdDTMF.md
 _COMPLETED: Final = {"state": "completed"}
@@ -115,6 +115,8 @@ class BandwidthProvider(ProviderSpec):
         self._capabilities = capabilities(settings)
         #: What was last told to speak, by its path: speech and files are stopped by different requests.
         self._spoke: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        #: The last calls whose creation had its reply: any other is rather the one that was lost.
+        self._dialled: OrderedDict[str, None] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"BandwidthProvider({self._settings.base_url!r})"
@@ -239,6 +241,7 @@ class BandwidthProvider(ProviderSpec):
                 body["bridgeId"] = found
                 bridge_id, membership = found, Membership.ON_ANSWER
         created = await self._http.create("calls", operation="create_call", body=body, timeout=op.timeout)
+        _remember(self._dialled, created)
         return Dialled(
             call=Call(
                 provider=PROVIDER,
@@ -341,9 +344,7 @@ class BandwidthProvider(ProviderSpec):
         await self._update(*path, op=op, operation="play", body=body)
         self._spoke.pop(path, None)
         if media.text is not None:
-            self._spoke[path] = None
-            if len(self._spoke) > _REMEMBERED:
-                self._spoke.popitem(last=False)
+            _remember(self._spoke, path)
 
     async def _stop(self, path: tuple[str, ...], op: Op) -> None:
         """An empty sentence stops speech, an empty file URL stops a file; no page says what both at once do,
@@ -377,20 +378,13 @@ class BandwidthProvider(ProviderSpec):
                 return Snapshot(calls=(await self._fetch_call(ref),))
 
     async def _fetch_conference(self, ref: Conference) -> Snapshot:
-        members = await self._members(ref, "fetch")
-        if members:
-            # It completes when its last member leaves (conferences.md), so its state shows in theirs, and a
-            # second request to the family, which allows one per second, is saved.
-            there = any(member.state is MemberState.JOINED for member in members)
-            conference = evolve(ref, state=ConferenceState.ACTIVE if there else ConferenceState.ENDED)
-        else:
+        # The record first: it alone has the key, and one that never had a member needs no second request to the
+        # family, which allows one per second.
+        conference = await self._http.read("conferences", ref.id or "", operation="fetch", decode=wire.conference)
+        members: tuple[Member, ...] = ()
+        if (wire.text(conference.raw, "state") or "").lower() != "created":
             await self._pause()
-            conference = await self._http.read(
-                "conferences",
-                ref.id or "",
-                operation="fetch",
-                decode=lambda record: wire.conference(record, key=ref.key),
-            )
+            members = await self._members(ref, "fetch")
         return Snapshot(conference=conference, members=members, calls=await self._calls(ref, "fetch"))
 
     async def _fetch_call(self, ref: Call) -> Call:
@@ -411,21 +405,46 @@ class BandwidthProvider(ProviderSpec):
 
     @hookimpl
     async def find(self, op_key: str, hint: FindHint) -> tuple[Call | Member | Conference | Bridge, ...]:
-        del op_key  # it is sent as the tag, which no list shows
         match hint:
             case FindHint(operation="create_call", into=(Conference() | Bridge()) as into, to=str() as to):
-                # A party stands once in a conference or bridge, so its number is mark enough.
-                calls = await self._calls(into, "find")
-                return tuple(call for call in calls if _same(call.to, to))
+                return await self._find_call(op_key, into, to)
             case FindHint(operation="add_member", into=Conference() as conference, call=Call(id=call_id)):
                 members = await self._members(conference, "find")
-                return tuple(member for member in members if member.call_id == call_id)
+                found = [member for member in members if member.call_id == call_id]
+                if not found and not all(member.call_id for member in members):
+                    raise _in_doubt("a member's call cannot be read")
+                return tuple(sorted(found, key=lambda member: member.state is not MemberState.JOINED))
         raise Unsupported(
             f"find: {hint.operation}",
             provider=PROVIDER,
             operation="find",
             hint="Bandwidth lists only what was put into a conference or bridge",
         )
+
+    async def _find_call(self, op_key: str, into: Conference | Bridge, to: str) -> tuple[Call, ...]:
+        """What a lost dial made. The list is the history of a conference or bridge: who was busy, and who has hung
+        up, stands in it, and it has no pages (``getCalls.md``). So who does not stand in it was not dialled.
+
+        Raises:
+            OutcomeUnknown: it was told on several pages all the same, or somebody in it has no number.
+        """
+        if not into.id:
+            return ()  # nothing can be dialled into it
+        query = {_filter(into): into.id}
+        reply = await self._http.request("GET", "calls", operation="find", timeout=READ_TIMEOUT, query=query)
+        calls = reply.decode(wire.every(wire.call))
+        # No page promises the tag in a record; where it is there, it is the proof.
+        if tagged := [call for call in calls if call.raw.get("tag") == op_key]:
+            return tuple(tagged)
+        # Else the number is mark enough: a party stands once in a conference or bridge. Who comes again stands there
+        # twice, and of the earlier call there was a reply.
+        if found := [call for call in calls if _same(call.to, to)]:
+            return tuple(sorted(found, key=lambda call: call.id in self._dialled))
+        if 'rel="next"' in reply.headers.get("link", ""):
+            raise _in_doubt("the list of calls has more pages")
+        if not all(call.to for call in calls):
+            raise _in_doubt("whom a call was for cannot be read")
+        return ()
 
     @hookimpl
     async def receive(self, request: WebhookRequest) -> Received:
@@ -435,8 +454,8 @@ class BandwidthProvider(ProviderSpec):
         """All calls of a conference or bridge; with these filters the list has no pages (``getCalls.md``)."""
         if not into.id:
             return ()  # an empty filter would list everybody's calls
-        name = "conferenceId" if isinstance(into, Conference) else "bridgeId"
-        return await self._http.read("calls", operation=operation, query={name: into.id}, decode=wire.every(wire.call))
+        query = {_filter(into): into.id}
+        return await self._http.read("calls", operation=operation, query=query, decode=wire.every(wire.call))
 
     async def _members(self, conference: Conference, operation: str) -> tuple[Member, ...]:
         return await self._http.read(
@@ -497,10 +516,29 @@ def _member_options(given: MemberOptions) -> dict[str, bool]:
     }
 
 
+def _remember(known: OrderedDict[T, None], one: T) -> None:
+    known[one] = None
+    if len(known) > _REMEMBERED:
+        known.popitem(last=False)
+
+
+def _filter(into: Conference | Bridge) -> str:
+    return "conferenceId" if isinstance(into, Conference) else "bridgeId"
+
+
 def _same(listed: str, dialled: str) -> bool:
-    """A SIP address may be listed without its scheme."""
-    bare = [address.lower().removeprefix("sip:") for address in (listed, dialled)]
-    return bare[0] == bare[1]
+    """A number may be listed without its plus, a SIP address without its scheme, or with a port and parameters."""
+    return _bare(listed) == _bare(dialled)
+
+
+def _bare(address: str) -> str:
+    bare = address.strip().lower().removeprefix("sip:").removeprefix("+")
+    user, at, host = bare.partition(";")[0].partition("@")
+    return f"{user}{at}{host.partition(':')[0]}"
+
+
+def _in_doubt(why: str) -> OutcomeUnknown:
+    return OutcomeUnknown(f"{why}, so it proves nothing", provider=PROVIDER, operation="find")
 
 
 def _invalid(operation: str, message: str) -> InvalidRequest:

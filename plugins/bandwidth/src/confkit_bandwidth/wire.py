@@ -128,14 +128,14 @@ def cause_of(value: object) -> EndCause:
     return CAUSES.get(value.upper(), EndCause.FAILED)
 
 
-def conference(record: Any, *, key: str) -> Conference:
-    """A conference record."""
+def conference(record: Any) -> Conference:
+    """A conference record; its key is the ``tag`` that ``create_conference`` sent."""
     found = _id(record)
     ended_at = timestamp(record.get("completedTime"))
     fallback = ConferenceState.ENDED if ended_at else ConferenceState.CREATED
     return Conference(
         provider=PROVIDER,
-        key=key,
+        key=text(record, "tag") or "",
         id=found,
         state=_state(record, _CONFERENCE_STATES, fallback),
         mute=boolean(record.get("mute")) or False,
