@@ -12,11 +12,12 @@ An address counts for its own meeting only: an event that names what belongs to 
 from __future__ import annotations
 
 import itertools
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from confkit.clock import Clock
 from confkit.events import (
@@ -42,10 +43,14 @@ from confkit.models import CallState, ConferenceState, EndCause, MemberState, Sn
 INCOMING = "incoming"
 #: How many event ids are remembered, to know duplicates by.
 MEMORY = 20_000
-#: How many events may wait for the reply that names their call, and for how long.
+#: How many events may wait for the reply that names their call, how much memory they may take, in bytes, and for how
+#: long. What is addressed to one meeting has the part of it, so that its sender pushes out nobody else's.
 PARKED = 20_000
+PARKED_BYTES = 8 * 1024 * 1024
+PART_OF_ONE = 1 / 16
 PARKING_TIME = timedelta(minutes=1)
-
+#: About what CPython takes for an object of a payload beside its text, in bytes.
+_OBJECT = 64
 
 #: How long after a meeting its recordings are still told of, and of how many ids it is remembered whose they were.
 LATE = timedelta(hours=1)
@@ -72,7 +77,35 @@ class Arrival:
 class _Parked:
     arrival: Arrival
     until: datetime
+    size: int
     gone: bool = False
+
+
+@define(eq=False)
+class _Lot:
+    """What waits together, the oldest first, and what it weighs."""
+
+    parked: OrderedDict[_Parked, None] = field(factory=OrderedDict)
+    size: int = 0
+
+    def __iter__(self) -> Iterator[_Parked]:
+        return iter(self.parked)
+
+    def add(self, parked: _Parked) -> None:
+        self.parked[parked] = None
+        self.size += parked.size
+
+    def remove(self, parked: _Parked) -> None:
+        if parked in self.parked:
+            del self.parked[parked]
+            self.size -= parked.size
+
+    def overflows(self, part: float = 1.0) -> bool:
+        return len(self.parked) > PARKED * part or self.size > PARKED_BYTES * part
+
+    @property
+    def oldest(self) -> _Parked:
+        return next(iter(self.parked))
 
 
 class Intake:
@@ -90,9 +123,11 @@ class Intake:
         self._seen: OrderedDict[str, None] = OrderedDict()
         #: What each meeting owns, so that its end need not go through everybody's.
         self._owned: dict[str, list[str]] = {}
-        #: By each of the subjects that an event names; and all of them, oldest first.
+        #: By each of the subjects that an event names; all of them; and by the meeting that they are addressed to
+        #: (empty: none).
         self._parked: dict[str, list[_Parked]] = {}
-        self._waiting: deque[_Parked] = deque()
+        self._waiting = _Lot()
+        self._lots: dict[str, _Lot] = {}
         #: Flows whose call is lost: it may report itself at their address.
         self._expecting: set[str] = set()
         #: Whose an id was, until when that is remembered; the oldest first.
@@ -113,7 +148,7 @@ class Intake:
         for parked in self._parked.pop(key, ()):
             if not parked.gone and parked.until > now:
                 self._hand_over_quietly(parked.arrival)
-            parked.gone = True
+            self._drop(parked)
         self._tidy()
 
     def belongs_to(self, kind: str, id_: str) -> str | None:
@@ -125,7 +160,7 @@ class Intake:
         """The flow's call is lost: from now on one of nobody's that reports itself at its address is its business."""
         self._expecting.add(flow)
         for parked in [each for each in self._waiting if each.arrival.event.flow == flow and not each.gone]:
-            parked.gone = True
+            self._drop(parked)
             self._hand_over_quietly(parked.arrival)
         self._tidy()
 
@@ -145,6 +180,7 @@ class Intake:
         while len(self._late) > LATE_IDS:
             self._late.popitem(last=False)
         self._expecting = {each for each in self._expecting if _meeting(each) != flow}
+        self._drop_all_of(flow)
 
     def accept(self, event: Event, *, at: datetime | None = None, asked: bool = False) -> bool:
         """Take an event in; ``False`` when it is a duplicate.
@@ -198,6 +234,7 @@ class Intake:
         return owner if until is not None and until > self._clock.now() else None
 
     def _remember(self, event: Event) -> None:
+        self._tidy()
         self._seen[event.id] = None
         if len(self._seen) > MEMORY:
             self._seen.popitem(last=False)
@@ -205,21 +242,44 @@ class Intake:
     def _park(self, arrival: Arrival) -> None:
         if not (subjects := _subjects(arrival.event)):
             return  # no reply will ever tell whose it is
-        parked = _Parked(arrival, self._clock.now() + PARKING_TIME)
+        parked = _Parked(arrival, self._clock.now() + PARKING_TIME, _size_of(arrival.event))
         for subject in subjects:
             self._parked.setdefault(subject, []).append(parked)
-        self._waiting.append(parked)
+        lot = self._lots.setdefault(meeting := _meeting(arrival.event.flow or ""), _Lot())
+        for each in (self._waiting, lot):
+            each.add(parked)
+        while meeting and lot.overflows(PART_OF_ONE):
+            self._drop(lot.oldest)
+        while self._waiting.overflows():
+            self._drop(max(self._lots.values(), key=lambda lot: lot.size).oldest)
         self._tidy()
 
     def _tidy(self) -> None:
-        """Keep nothing of what has been delivered, and of what waits no more than may."""
-        while self._waiting and (self._waiting[0].gone or len(self._waiting) > PARKED):
-            parked = self._waiting.popleft()
-            for subject in _subjects(parked.arrival.event):
-                if parked in (others := self._parked.get(subject, [])):
-                    others.remove(parked)
-                    if not others:
-                        del self._parked[subject]
+        """Keep nothing that has waited long enough."""
+        if not self._waiting.parked:
+            return
+        now = self._clock.now()
+        while self._waiting.parked and self._waiting.oldest.until <= now:
+            self._drop(self._waiting.oldest)
+
+    def _drop(self, parked: _Parked) -> None:
+        parked.gone = True
+        self._waiting.remove(parked)
+        if (lot := self._lots.get(meeting := _meeting(parked.arrival.event.flow or ""))) is not None:
+            lot.remove(parked)
+            if not lot.parked:
+                del self._lots[meeting]
+        for subject in _subjects(parked.arrival.event):
+            if parked in (others := self._parked.get(subject, [])):
+                others.remove(parked)
+                if not others:
+                    del self._parked[subject]
+
+    def _drop_all_of(self, meeting: str) -> None:
+        """What was addressed to a meeting that is over waits for nothing."""
+        for parked in list(self._lots.get(meeting, _Lot())):
+            self._drop(parked)
+        self._tidy()
 
     def _hand_over(self, arrival: Arrival) -> bool:
         event = arrival.event
@@ -256,6 +316,26 @@ def _subjects(event: Event) -> tuple[str, ...]:
         if id_ is not None:
             return (f"{kind} {id_}",) if (key := key_of(event)) is None else (f"{kind} {id_}", f"key {key}")
     return ()
+
+
+def _size_of(event: Event) -> int:
+    """About the memory that an event takes, in bytes: a payload of small lists takes twenty times its length."""
+    size = 0
+    values: list[Any] = [event.id, event.raw]
+    while values:
+        match values.pop():
+            case str() | bytes() as text:
+                size += _OBJECT + len(text)
+            case Mapping() as mapping:
+                size += _OBJECT
+                values += mapping
+                values += mapping.values()
+            case list() | tuple() as items:
+                size += _OBJECT
+                values += items
+            case _:
+                size += _OBJECT
+    return size
 
 
 def _meeting(flow: str) -> str:
