@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import anyio
 from attrs import evolve
 
 from confkit.engine import Engine
@@ -31,8 +32,11 @@ from confkit.settings import Secret
 
 #: The longest body that is read, in bytes: a telephone event has less than a hundredth of it.
 LARGEST_BODY: Final = 64 * 1024
-#: The most query parameters that are read of a GET delivery.
+#: The longest query string and the most parameters that are read of a GET delivery; servers mostly take 8 KiB of a URL.
+LARGEST_QUERY: Final = 8 * 1024
 MOST_PARAMETERS: Final = 200
+#: How long a body may take to come, in seconds: from the first byte to the last, however it trickles in.
+BODY_TIME = 5.0
 
 #: Only the end of the path counts, so the receiver may be mounted anywhere, and a proxy may strip what it likes.
 _TAIL = re.compile(rf"/([\w-]{{22}})/({INCOMING}|m-[\w.~-]{{1,64}})(/leg-[0-9]{{1,6}})?/?\Z", re.ASCII)
@@ -134,6 +138,9 @@ class Receiver:
             path, flow = self._verified(request.method, request.path, request.headers.get("authorization", ""))
             if len(request.body) > LARGEST_BODY:
                 raise _too_large()
+            _check_query(
+                max(len(request.url.partition("?")[2]), sum(map(len, (*request.query, *request.query.values()))))
+            )
         except WebhookRejected as rejected:
             return _refused(rejected)
         genuine = evolve(request, path=path, url=self._called(path, request.url.partition("?")[2]))
@@ -149,9 +156,7 @@ class Receiver:
             return _refused(rejected)
         if flow != INCOMING and flow.partition("/")[0] not in engine.meetings:
             return received.reply  # the meeting is over: calls that were hung up with it are told of afterwards
-        # What comes over a number's URL belongs to no meeting by its address: the call that it names decides.
-        address = None if flow == INCOMING else flow
-        taken = [_taken_in(engine, evolve(event, flow=address)) for event in received.events]
+        taken = [_taken_in(engine, _addressed(event, flow)) for event in received.events]
         return received.reply if all(taken) else WebhookReply(status=500)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,7 +172,7 @@ class Receiver:
             path, flow = self._verified(method, scope["path"], headers.get("authorization", ""))
             query = scope.get("query_string", b"").decode("latin-1")
             parameters = _parameters(query)
-            body = await _body(receive)
+            body = await _body(receive, headers.get("content-length", ""))
         except WebhookRejected as rejected:
             reply = _refused(rejected)
         else:
@@ -177,6 +182,8 @@ class Receiver:
             request = WebhookRequest(method=method, path=path, headers=headers, query=parameters, body=body, url=url)
             reply = await self._take(request, flow)
         answer = {"content-length": str(len(reply.body)), **reply.headers}
+        if reply.status == 408 and scope.get("http_version", "1.1").startswith("1"):
+            answer["connection"] = "close"  # or the rest of the body would be awaited (RFC 9110 section 15.5.9)
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": raw})
         await send({"type": "http.response.body", "body": reply.body})
@@ -217,6 +224,17 @@ async def _parsed(engine: Engine, request: WebhookRequest) -> Received:
     return received
 
 
+def _addressed(event: Event, flow: str) -> Event:
+    """An event with the address that it came to.
+
+    Its id counts for its meeting alone: who has one meeting's URL could else use up the ids of another's events.
+    """
+    if flow == INCOMING:
+        # What comes over a number's URL belongs to no meeting by its address: the call that it names decides.
+        return evolve(event, flow=None)
+    return evolve(event, flow=flow, id=f"{flow.partition('/')[0]} {event.id}")
+
+
 def _taken_in(engine: Engine, event: Event) -> bool:
     """Hand on one event; the others of its request are not held up by one that fails."""
     try:
@@ -245,23 +263,42 @@ def _headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
+def _check_query(length: int) -> None:
+    if length > LARGEST_QUERY:
+        raise WebhookRejected(f"the query is longer than {LARGEST_QUERY} bytes", status=414)
+
+
 def _parameters(query: str) -> dict[str, str]:
+    _check_query(len(query))
     try:
         return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)) if query else {}
     except ValueError as error:
         raise WebhookRejected("too many query parameters", status=400) from error
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The body, at most ``LARGEST_BODY`` of it; ``None`` when the caller has hung up."""
+async def _body(receive: Receive, length: str) -> bytes | None:
+    """The body, at most ``LARGEST_BODY`` of it; ``None`` when the caller has hung up.
+
+    Args:
+        length: as the ``Content-Length`` header announces it.
+    """
+    if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > LARGEST_BODY):
+        raise _too_large()
+    with anyio.move_on_after(BODY_TIME):
+        return await _read(receive)
+    raise WebhookRejected(f"the body was not there after {BODY_TIME:g} s", status=408)
+
+
+async def _read(receive: Receive) -> bytes | None:
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
             return None
-        body += message.get("body", b"")
-        if len(body) > LARGEST_BODY:
+        chunk = message.get("body", b"")
+        if len(body) + len(chunk) > LARGEST_BODY:
             raise _too_large()
+        body += chunk
         if not message.get("more_body", False):
             return bytes(body)
 

@@ -529,6 +529,26 @@ async def test_v7_fetch_a_conference_that_never_had_a_member(provider: Any, stub
     assert [seen.target for seen in stub.seen] == [BASE + "/conferences/conf-1", BASE + "/calls?conferenceId=conf-1"]
 
 
+async def test_the_second_look_at_a_conference_saves_a_request_to_its_family(provider: Any, stub: Any) -> None:
+    stub.reply(200, RECORD)
+    for _ in range(2):
+        stub.reply(200, [JOINED, LEFT])
+        stub.reply(200, [])
+    await provider.fetch(ref=CONF)
+    stub.seen.clear()
+    found = await provider.fetch(ref=CONF)
+    assert len(stub.seen) == 2
+    assert (found.conference.key, found.conference.state) == (RECORD["tag"], ConferenceState.ACTIVE)
+    stub.reply(200, [LEFT])
+    stub.reply(200, [])
+    found = await provider.fetch(ref=CONF)
+    assert (found.conference.key, found.conference.state) == (RECORD["tag"], ConferenceState.ENDED)
+    stub.reply(200, [])
+    stub.reply(200, RECORD | {"state": "completed"})
+    stub.reply(200, [])
+    assert (await provider.fetch(ref=CONF)).conference.state is ConferenceState.ENDED  # told by the record alone
+
+
 async def test_a_conference_whose_state_is_not_told_is_asked_for_its_members(provider: Any, stub: Any) -> None:
     stub.reply(200, {"id": "conf-1"})
     stub.reply(200, [JOINED])

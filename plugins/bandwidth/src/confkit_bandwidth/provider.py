@@ -27,6 +27,7 @@ from confkit.models import (
     Conference,
     ConferencePatch,
     ConferenceSpec,
+    ConferenceState,
     Dialled,
     FindHint,
     Media,
@@ -49,7 +50,8 @@ from confkit_bandwidth.wire import PROVIDER
 if TYPE_CHECKING:
     import httpx
 
-T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 LONGEST_RINGING: Final = timedelta(seconds=300)
 _DIGITS: Final = re.compile(r"[A-D0-9#*,wW]{1,92}")  # postCallsCallIdDTMF.md
 _COMPLETED: Final = {"state": "completed"}
@@ -115,6 +117,8 @@ class BandwidthProvider(ProviderSpec):
         self._capabilities = capabilities(settings)
         #: What was last told to speak, by its path: speech and files are stopped by different requests.
         self._spoke: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        #: The keys in the records of conferences that were looked at.
+        self._keys: OrderedDict[str, str] = OrderedDict()
         #: The last calls whose creation had its reply: any other is rather the one that was lost.
         self._dialled: OrderedDict[str, None] = OrderedDict()
 
@@ -241,7 +245,7 @@ class BandwidthProvider(ProviderSpec):
                 body["bridgeId"] = found
                 bridge_id, membership = found, Membership.ON_ANSWER
         created = await self._http.create("calls", operation="create_call", body=body, timeout=op.timeout)
-        _remember(self._dialled, created)
+        _remember(self._dialled, created, None)
         return Dialled(
             call=Call(
                 provider=PROVIDER,
@@ -344,7 +348,7 @@ class BandwidthProvider(ProviderSpec):
         await self._update(*path, op=op, operation="play", body=body)
         self._spoke.pop(path, None)
         if media.text is not None:
-            _remember(self._spoke, path)
+            _remember(self._spoke, path, None)
 
     async def _stop(self, path: tuple[str, ...], op: Op) -> None:
         """An empty sentence stops speech, an empty file URL stops a file; no page says what both at once do,
@@ -378,14 +382,27 @@ class BandwidthProvider(ProviderSpec):
                 return Snapshot(calls=(await self._fetch_call(ref),))
 
     async def _fetch_conference(self, ref: Conference) -> Snapshot:
-        # The record first: it alone has the key, and one that never had a member needs no second request to the
-        # family, which allows one per second.
-        conference = await self._http.read("conferences", ref.id or "", operation="fetch", decode=wire.conference)
         members: tuple[Member, ...] = ()
-        if (wire.text(conference.raw, "state") or "").lower() != "created":
+        if (key := self._keys.get(ref.id or "")) is None:
+            # The record alone has the key. One that never had a member needs no second request to the family, which
+            # allows one per second.
+            conference = await self._record(ref)
+            if (wire.text(conference.raw, "state") or "").lower() != "created":
+                await self._pause()
+                members = await self._members(ref, "fetch")
+        elif members := await self._members(ref, "fetch"):
+            # It completes when its last member leaves (conferences.md), so its state shows in theirs.
+            there = any(member.state is MemberState.JOINED for member in members)
+            conference = evolve(ref, key=key, state=ConferenceState.ACTIVE if there else ConferenceState.ENDED)
+        else:
             await self._pause()
-            members = await self._members(ref, "fetch")
+            conference = await self._record(ref)
         return Snapshot(conference=conference, members=members, calls=await self._calls(ref, "fetch"))
+
+    async def _record(self, ref: Conference) -> Conference:
+        conference = await self._http.read("conferences", ref.id or "", operation="fetch", decode=wire.conference)
+        _remember(self._keys, ref.id or "", conference.key)
+        return conference
 
     async def _fetch_call(self, ref: Call) -> Call:
         call = await self._http.read("calls", ref.id, operation="fetch", decode=wire.call)
@@ -516,8 +533,8 @@ def _member_options(given: MemberOptions) -> dict[str, bool]:
     }
 
 
-def _remember(known: OrderedDict[T, None], one: T) -> None:
-    known[one] = None
+def _remember(known: OrderedDict[K, V], one: K, value: V) -> None:
+    known[one] = value
     if len(known) > _REMEMBERED:
         known.popitem(last=False)
 
