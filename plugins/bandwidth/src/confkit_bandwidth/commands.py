@@ -41,6 +41,10 @@ def simulate(
     callbacks: Annotated[
         str, typer.Option(help='Mishaps by probability: "lose=0.1,duplicate=0.1,delay=0.2,reorder=0.1".')
     ] = "",
+    switch: Annotated[
+        list[str] | None,
+        typer.Option(help='What the documentation leaves open: "locations=reference", "timestamps=utc"; repeatable.'),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything drawn by chance, ids and credentials included.")] = 0,
 ) -> None:
     """Serve the Bandwidth v1 API on loopback, over telephones that exist only in memory.
@@ -49,7 +53,7 @@ def simulate(
     only calls back to loopback addresses.
     """
     try:
-        from confkit_bandwidth.simulator import CallbackFaults, Fault, SimulatorOptions
+        from confkit_bandwidth.simulator import CallbackFaults, Fault, SimulatorOptions, Switches
     except ImportError as error:
         _fail(f"the simulator is not installed ({error.name} is missing): pip install 'confkit-bandwidth[simulator]'")
     try:
@@ -62,6 +66,7 @@ def simulate(
             slow_seconds=slow,
             callbacks=CallbackFaults.parse(callbacks) if callbacks else CallbackFaults(),
             seed=seed,
+            switches=Switches.parse(switch or ()),
         )
     except ValueError as error:
         _fail(str(error))

@@ -37,6 +37,8 @@ def test_conference_events_v27_v33_v36_v40(line: Line, receiver: Receiver) -> No
         "activeMembers": 1,
         "hold": False,
         "mute": False,
+        "joinTone": False,
+        "leavingTone": False,
         "time": joined["time"],
     }
     line.post(f"conferences/{made}/members/{member}", mute="true")

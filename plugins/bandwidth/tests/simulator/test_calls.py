@@ -17,7 +17,7 @@ def test_creation_v18_v20(line: Line) -> None:
     reply = line.post("calls", {"from": FROM, "to": TO, "conferenceId": conference})
     assert reply.status_code == 201
     location = reply.headers["location"]
-    assert location.startswith(f"/v1/users/{line.running.user_id}/calls/c-")
+    assert location.startswith(f"{line.http.base_url}calls/c-")
     shown = line.read("calls/" + location.rpartition("/")[2])
     assert shown["state"] == "started"
     assert shown["direction"] == "out"

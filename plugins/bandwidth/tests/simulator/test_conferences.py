@@ -44,7 +44,7 @@ def test_creation_v4_v7(line: Line) -> None:
     assert reply.content == b""
     assert "content-type" not in reply.headers
     location = reply.headers["location"]
-    assert location.startswith(f"/v1/users/{line.running.user_id}/conferences/conf-")
+    assert location.startswith(f"{line.running.base_url}/v1/users/{line.running.user_id}/conferences/conf-")
     shown = line.read("conferences/" + location.rpartition("/")[2])
     assert shown["state"] == "created"
     assert shown["activeMembers"] == 0
@@ -182,7 +182,7 @@ def test_members_v19_v21_v26_v28(line: Line) -> None:
     reply = line.post(f"conferences/{made}/members", callId=call)
     assert reply.status_code == 201
     location = reply.headers["location"]
-    assert location.startswith(f"/v1/users/{line.running.user_id}/conferences/{made}/members/member-")
+    assert location.startswith(f"{line.http.base_url}conferences/{made}/members/member-")
     assert line.read(f"conferences/{made}")["state"] == "active"
     assert line.read(f"conferences/{made}")["activeMembers"] == 1
     (member,) = line.read(f"conferences/{made}/members")
@@ -382,7 +382,9 @@ def test_locations_v22_v23_v72(start: Callable[..., Line], locations: Any, membe
     assert bridge == bridge_form.format(**names, id=bridge.rpartition("/")[2])
 
 
-@pytest.mark.parametrize(("form", "ending"), [("utc", "Z"), ("short-offset", "-02"), ("offset", "-02:00")])
+@pytest.mark.parametrize(
+    ("form", "ending"), [("seconds", "Z"), ("utc", "Z"), ("short-offset", "-02"), ("offset", "-02:00")]
+)
 def test_timestamps(start: Callable[..., Line], form: Any, ending: str) -> None:
     line = start(switches=Switches(timestamps=form))
     assert line.read(f"conferences/{line.conference()}")["createdTime"].endswith(ending)

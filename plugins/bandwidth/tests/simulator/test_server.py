@@ -18,7 +18,7 @@ import httpx
 import pytest
 import typer
 from confkit_bandwidth.commands import add
-from confkit_bandwidth.simulator import Simulator, SimulatorOptions
+from confkit_bandwidth.simulator import Simulator, SimulatorOptions, Switches
 from typer.testing import CliRunner
 
 from .conftest import FROM, TO, Line
@@ -198,6 +198,30 @@ def test_command(command: Callable[..., subprocess.Popen[str]], number: signal.S
     assert (process.returncode, out, err) == (0, "", "")
 
 
+def test_switches_of_the_command(command: Callable[..., subprocess.Popen[str]]) -> None:
+    process = command("--switch", "locations=reference", "--switch", "timestamps=utc", "--switch", "json_only=true")
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    with httpx.Client(
+        base_url=f"{first['base_url']}/v1/users/{first['user_id']}/",
+        auth=(first["token"], first["secret"]),
+        trust_env=False,
+        verify=False,
+    ) as http:
+        location = http.post("conferences", json={"from": FROM}).headers["location"]
+        assert location.startswith("/v1/users/")
+        assert "." in http.get(location.removeprefix(f"/v1/users/{first['user_id']}/")).json()["createdTime"]
+        assert http.post("conferences", content=b"{}").status_code == 415
+
+
+def test_every_switch_can_be_written() -> None:
+    assert Switches.parse([]) == Switches()
+    assert Switches.parse(["bad_credentials_code=x", "ending_hangs_up=true", "failures = error"]) == Switches(
+        bad_credentials_code="x", ending_hangs_up=True, failures="error"
+    )
+    assert Switches.parse(["bad_credentials_code="]).bad_credentials_code is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -209,6 +233,10 @@ def test_command(command: Callable[..., subprocess.Popen[str]], number: signal.S
         (["--callbacks", "lose"], "lose=0.1"),
         (["--latency", "-1"], "latency"),
         (["--slow", "inf"], "slow_seconds"),
+        (["--switch", "location=absolute"], "no switch is called 'location'; there are ending_hangs_up, "),
+        (["--switch", "locations=relative"], "locations is one of absolute, reference, how-to, not 'relative'"),
+        (["--switch", "json_only=yes"], "json_only is one of true, false"),
+        (["--switch", "json_only"], "json_only is one of true, false"),
     ],
 )
 def test_bad_arguments(arguments: list[str], problem: str) -> None:

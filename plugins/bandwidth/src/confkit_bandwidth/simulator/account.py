@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import define
+from attrs import define, frozen
 from confkit_fake.exchange import (
     Bridge,
     Call,
@@ -33,6 +34,7 @@ from confkit_bandwidth.simulator.refusals import Refusal
 
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 LOGGED_REQUESTS: Final = 10_000
+LOGGED_ERRORS: Final = 1_000
 
 #: What the exchange refuses, in Bandwidth's words. Ids of the path were looked up before, so an unknown call is one
 #: that the body names.
@@ -82,6 +84,26 @@ class LoggedRequest:
     status: int | None = None
 
 
+@frozen
+class LoggedError:
+    """A line of ``/errors``; a detail has an id, a name and a value."""
+
+    id: str
+    at: datetime
+    category: str
+    code: str | None
+    message: str | None
+    details: tuple[tuple[str, str, str], ...]
+
+
+@frozen
+class Transcription:
+    """A transcription that was asked for; nothing is transcribed here, so it fails."""
+
+    id: str
+    at: datetime
+
+
 class Account:
     """One account of the API.
 
@@ -121,6 +143,14 @@ class Account:
         #: The tags of what is about to play, and of what plays, by target and kind.
         self.cued: dict[tuple[str, MediaKind], str | None] = {}
         self.playing: dict[tuple[str, MediaKind], str | None] = {}
+        #: Parties whose calls fail, in the form under which spellings of one address are equal.
+        self.failing: set[str] = set()
+        #: What was refused, the last first.
+        self.errors: deque[LoggedError] = deque(maxlen=LOGGED_ERRORS)
+        self.domains: dict[str, dict[str, str]] = {}
+        #: By the recording that they are of.
+        self.transcriptions: dict[str, list[Transcription]] = {}
+        self._presses = 0
         self._tasks = tasks
         self._observe = observe
         self._seen = 0
@@ -143,6 +173,19 @@ class Account:
     def path(self, *path: str) -> str:
         """The path of a resource of this account."""
         return f"/v1/users/{self.user_id}/{'/'.join(path)}"
+
+    def next_duration(self) -> str:
+        """How long the next key is pressed, in the platform's units: two presses in a row differ."""
+        self._presses += 1
+        return str(800 + 160 * (self._presses % 20))
+
+    def note_error(
+        self, category: str, code: str | None, message: str | None, details: Iterable[Mapping[str, str]]
+    ) -> None:
+        """Keep an error for ``/errors``."""
+        noted = tuple((self.new_id("ued-"), each["name"], each["value"]) for each in details)
+        error = LoggedError(self.new_id("ue-"), self.exchange.now(), category, code, message, noted)
+        self.errors.appendleft(error)
 
     # Time
 

@@ -44,11 +44,12 @@ class _Visit:
     path: list[str] = field(factory=list)
     operation: Operation | None = None
     bucket: str | None = None
+    authenticated: bool = False
 
     @property
     def ids(self) -> list[str]:
         """The ids of the path."""
-        return self.path[1::2]
+        return [] if self.path[0] == "account" else self.path[1::2]
 
 
 class Api:
@@ -98,6 +99,8 @@ class Api:
             path=visit.entry.path,
             remote=client.host if client else "127.0.0.1",
         )
+        if visit.authenticated:
+            self._account.note_error(refusal.category, refusal.code, refusal.message, body["details"])
         return json_response(refusal.status, body, refusal.headers)
 
     async def _carry_out(self, visit: _Visit) -> Response:
@@ -163,6 +166,7 @@ class Api:
             )
         if visit.user is not None and visit.user != self._account.user_id:
             raise Refusal("user-access-denied", "The user has no access to the resource")
+        visit.authenticated = True
 
     def _pace(self, visit: _Visit) -> None:
         """The limit of the endpoint family (``resourceRateLimits.md``); creating calls has one of its own."""

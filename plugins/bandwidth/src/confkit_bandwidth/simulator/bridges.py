@@ -13,7 +13,7 @@ from confkit_bandwidth.simulator.pages import page_of
 
 
 def create(account: Account, fields: Fields) -> Reply:
-    """``postBridges.md``, whose sample shows the new bridge under ``/calls``."""
+    """``postBridges.md``, whose sample shows the new bridge under ``/calls``; SDKs read it by its location."""
     call_ids, sound = fields.identifiers("callIds") or (), fields.flag("bridgeAudio")
     bridge = account.exchange.create_bridge(call_ids, audio=sound is not False)
     collection = "calls" if account.switches.locations == "reference" else "bridges"

@@ -67,6 +67,7 @@ class CallDetails:
         call_timeout: seconds.
         recording_limit: seconds.
         rejected: it was refused by its owner (an incoming call), so it ends as ``rejected``.
+        failed: it ends in the state ``error``.
     """
 
     callbacks: CallbackSettings
@@ -79,6 +80,7 @@ class CallDetails:
     sip_headers: dict[str, str] = field(factory=dict)
     application: str | None = None
     rejected: bool = False
+    failed: bool = False
     log: list[LogEntry] = field(factory=list)
     gathers: dict[str, Gather] = field(factory=dict)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from confkit_fake.exchange import Direction, ExchangeError, Fact, FactKind, MediaKind, RecordingState
 
+from confkit.addresses import canonical
 from confkit.models import CallState, EndCause, RecordAction
 from confkit_bandwidth.simulator.account import Account
 from confkit_bandwidth.simulator.details import Gather, LogEntry
@@ -72,6 +73,8 @@ def member(account: Account, fact: Fact) -> None:
         "activeMembers": active,
         "hold": bool(fact.hold),
         "mute": bool(fact.mute),
+        "joinTone": account.members[member_id].join_tone,
+        "leavingTone": account.members[member_id].leaving_tone,
         "time": stamp(fact.at, account.switches.timestamps),
     }
     _conference_event(account, fact, "conference-member", values)
@@ -112,6 +115,7 @@ def _call_answered(account: Account, fact: Fact) -> None:
         "from": record.caller_id,
         "to": record.to,
         "callState": "active",
+        "applicationId": details.application,
         "tag": details.callbacks.tag if record.direction is Direction.OUT else None,
     }
     _call_event(account, record.id, fact, "answer", values)
@@ -122,7 +126,10 @@ def _call_answered(account: Account, fact: Fact) -> None:
 def _call_ended(account: Account, fact: Fact) -> None:
     record = account.exchange.calls[fact.call_id or ""]
     details = account.calls[record.id]
-    cause = CAUSES[fact.cause or EndCause.UNKNOWN]
+    if fact.cause is EndCause.REJECTED and canonical(record.to) in account.failing:
+        record.cause = EndCause.FAILED
+    cause = CAUSES[record.cause or EndCause.UNKNOWN]
+    details.failed = record.cause is EndCause.FAILED and account.switches.failures == "error"
     _log(account, fact, "hangup", cause)
     if (gather := details.gather) is not None:
         end_gather(account, record.id, gather, fact, "hung-up")
@@ -132,8 +139,14 @@ def _call_ended(account: Account, fact: Fact) -> None:
         _call_event(account, record.id, fact, "timeout", ends)
     if unanswered and account.switches.after_timeout == "timeout":
         return
-    rejected = "completed" if fact.cause is EndCause.REJECTED else None  # only reject.md shows a state
-    _call_event(account, record.id, fact, "hangup", {**ends, "cause": cause, "callState": rejected})
+    if details.failed:  # it tells no cause and no time
+        _call_event(account, record.id, fact, "error", {**ends, "callState": "error", "time": None})
+        return
+    rejected = record.cause is EndCause.REJECTED
+    name = account.switches.refusals if rejected else "hangup"
+    # Only reject.md shows a state.
+    values = {**ends, "cause": cause, "callState": "completed" if rejected and name == "hangup" else None}
+    _call_event(account, record.id, fact, name, values)
 
 
 def _playback(account: Account, fact: Fact) -> None:
@@ -161,13 +174,13 @@ def _playback(account: Account, fact: Fact) -> None:
         return
     _log(account, fact, "speak" if speech else "playback", "start" if started else "done")
     state = ("PLAYBACK_START" if started else "PLAYBACK_STOP") if speech else None
-    values = {"status": status, "state": state, "tag": tag}
+    values = {"status": status, "state": state, "type": "speak" if speech else None, "tag": tag}
     _call_event(account, fact.call_id, fact, "speak" if speech else "playback", values)
 
 
 def _digit(account: Account, fact: Fact) -> None:
     call_id, digit = fact.call_id or "", fact.digit or ""
-    _call_event(account, call_id, fact, "dtmf", {"dtmfDigit": digit})
+    _call_event(account, call_id, fact, "dtmf", {"dtmfDigit": digit, "dtmfDuration": account.next_duration()})
     gather = account.calls[call_id].gather
     if gather is None:
         return

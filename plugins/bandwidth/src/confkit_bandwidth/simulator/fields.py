@@ -161,13 +161,15 @@ class Fields:
         return tuple(dict.fromkeys(value))
 
 
-Timestamps = Literal["utc", "short-offset", "offset"]
+Timestamps = Literal["seconds", "utc", "short-offset", "offset"]
 
 
-def stamp(instant: datetime | None, form: Timestamps = "utc") -> str | None:
+def stamp(instant: datetime | None, form: Timestamps = "seconds") -> str | None:
     """An instant in one of the forms that the reference pages show."""
     if instant is None:
         return None
+    if form == "seconds":
+        return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if form == "utc":
         return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     local = instant.astimezone(timezone(timedelta(hours=-2)))

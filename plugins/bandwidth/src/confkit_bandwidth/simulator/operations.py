@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from confkit_bandwidth.simulator import bridges, calls, conferences
+from confkit_bandwidth.simulator import bridges, calls, conferences, others
 from confkit_bandwidth.simulator.details import Reply
 from confkit_bandwidth.simulator.fields import Fields
 
@@ -83,6 +83,17 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("POST", "calls/*/gather/*"): Operation("gather", calls.stop_gather),
     ("GET", "recordings"): Operation("list_recordings", calls.list_recordings),
     ("GET", "recordings/*"): Operation("fetch", calls.get_recording),
+    ("GET", "recordings/*/transcriptions"): Operation("list_transcriptions", others.list_transcriptions),
+    ("GET", "recordings/*/transcriptions/*"): Operation("fetch", others.get_transcription),
+    ("POST", "recordings/*/transcriptions"): Operation("transcribe", others.create_transcription),
+    ("GET", "account"): Operation("fetch", others.get_account),
+    ("GET", "account/transactions"): Operation("list_transactions", others.list_transactions),
+    ("GET", "errors"): Operation("list_errors", others.list_errors),
+    ("GET", "errors/*"): Operation("fetch", others.get_error),
+    ("GET", "domains"): Operation("list_domains", others.list_domains),
+    ("POST", "domains"): Operation("create_domain", others.create_domain),
+    ("DELETE", "domains/*"): Operation("delete_domain", others.delete_domain),
+    ("GET", "domains/*/endpoints"): Operation("list_endpoints", others.list_endpoints),
     ("POST", "bridges"): Operation("create_bridge", bridges.create),
     ("GET", "bridges"): Operation("list_bridges", bridges.list_bridges),
     ("GET", "bridges/*"): Operation("fetch", bridges.get),
@@ -93,5 +104,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
 
 
 def template_of(path: list[str]) -> str:
-    """The path below the user with ``*`` for ids: collections and ids alternate everywhere in this API."""
+    """The path below the user with ``*`` for ids: collections and ids alternate in this API, but for one path."""
+    if path == ["account", "transactions"]:
+        return "account/transactions"
     return "/".join(part if index % 2 == 0 else "*" for index, part in enumerate(path))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Iterable
+from typing import Any, Literal, Self, get_args, get_type_hints
 
 from attrs import field, fields, frozen
 
@@ -34,9 +35,12 @@ class Switches:
         bad_credentials_code: the error code in a 401 for bad credentials; none is documented.
         json_only: a body that is not declared as JSON is refused with 415.
         big_page: a page size over 1000 is refused, or cut to 1000.
-        locations: the ``Location`` headers as on the reference pages (bridges under ``/calls``), as in the how-to
-            for conference calls (members without the conference's id), or absolute.
-        timestamps: ``Z`` with milliseconds; seconds with a bare offset (``-02``); milliseconds with ``-02:00``.
+        refusals: a party's refusal is a ``hangup``, as the pages say, or a ``reject``, as SDKs have it.
+        failures: a call's failure is a ``hangup``, or an ``error``, as the older SDK for Python has it.
+        locations: the ``Location`` headers absolute, as the vendor's SDK for Java needs them; as on the reference pages
+            (bridges under ``/calls``); or as in the how-to for conference calls (members without the conference's id).
+        timestamps: UTC (``Z``) in whole seconds, as in all records since 2014 and as the SDK for Java needs it; UTC
+            with milliseconds; seconds with a bare offset (``-02``); milliseconds with ``-02:00``.
     """
 
     ending_hangs_up: bool = False
@@ -58,8 +62,31 @@ class Switches:
     bad_credentials_code: str | None = None
     json_only: bool = False
     big_page: Literal["refuse", "cut"] = "refuse"
-    locations: Literal["reference", "how-to", "absolute"] = "reference"
-    timestamps: Literal["utc", "short-offset", "offset"] = "utc"
+    refusals: Literal["hangup", "reject"] = "hangup"
+    failures: Literal["hangup", "error"] = "hangup"
+    locations: Literal["absolute", "reference", "how-to"] = "absolute"
+    timestamps: Literal["seconds", "utc", "short-offset", "offset"] = "seconds"
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> Self:
+        """Read switches such as ``locations=reference`` and ``json_only=true``.
+
+        Raises:
+            ValueError: saying what is wrong with the first that cannot be read.
+        """
+        kinds = get_type_hints(cls)
+        values: dict[str, Any] = {}
+        for text in texts:
+            name, _, value = (part.strip() for part in text.partition("="))
+            if name not in kinds:
+                raise ValueError(f"no switch is called {name!r}; there are {', '.join(kinds)}")
+            choices = {"true": True, "false": False} if kinds[name] is bool else {c: c for c in get_args(kinds[name])}
+            if kinds[name] == str | None:
+                choices = {value: value or None}
+            if value not in choices:
+                raise ValueError(f"{name} is one of {', '.join(choices)}, not {value!r}")
+            values[name] = choices[value]
+        return cls(**values)
 
 
 def _probability(_: object, attribute: object, value: float) -> None:

@@ -69,7 +69,8 @@ def member(account: Account, record: Member) -> dict[str, Any]:
 def call_state(account: Account, record: Call) -> str:
     """A call's state in the API's words."""
     if record.state is CallState.ENDED:
-        return "rejected" if account.calls[record.id].rejected else "completed"
+        details = account.calls[record.id]
+        return "error" if details.failed else "rejected" if details.rejected else "completed"
     if record.transferred_to:
         return "transferring"
     return "active" if record.state is CallState.ANSWERED else "started"
@@ -97,6 +98,7 @@ def call(account: Account, record: Call) -> dict[str, Any]:
             "callTimeout": details.call_timeout,
             "conferenceId": record.conference_id,
             "bridgeId": record.bridge_id,
+            "bridge": account.url("bridges", record.bridge_id) if record.bridge_id else None,
             "recordingEnabled": details.recording_enabled,
             "recordingFileFormat": details.recording_format,
             "transcriptionEnabled": details.transcription_enabled,
@@ -105,6 +107,7 @@ def call(account: Account, record: Call) -> dict[str, Any]:
             "recordings": account.url("calls", record.id, "recordings"),
             "transcriptions": account.url("calls", record.id, "transcriptions"),
             **_callbacks(details.callbacks),
+            "callbackUrl": details.callbacks.url or "",  # empty where there is none (getCalls.md)
         }
     )
 
@@ -116,7 +119,7 @@ def bridge(account: Account, record: Bridge) -> dict[str, Any]:
         {
             "id": record.id,
             "state": _BRIDGE_STATES[record.state],
-            "bridgeAudio": record.audio,
+            "bridgeAudio": "true" if record.audio else "false",  # text, as the samples of the SDKs have it
             "callIds": list(record.call_ids),
             "calls": account.url("bridges", record.id, "calls"),
             "createdTime": stamp(record.created_at, form),

@@ -15,6 +15,7 @@ import uvicorn
 from attrs import evolve, frozen
 from confkit_fake.exchange import Exchange, PartyScript
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
@@ -23,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from confkit_bandwidth.simulator import events
 from confkit_bandwidth.simulator.account import Account
 from confkit_bandwidth.simulator.api import Api, not_found
-from confkit_bandwidth.simulator.control import Control, state
+from confkit_bandwidth.simulator.control import Control, Guard, state
 from confkit_bandwidth.simulator.delivery import Delivery, callback_client
 from confkit_bandwidth.simulator.options import SimulatorOptions
 
@@ -160,6 +161,7 @@ def application(account: Account, stopping: anyio.Event | None = None) -> Starle
                     Route("/faults", control.faults, methods=["POST"]),
                     Route("/incoming", control.incoming, methods=["POST"]),
                 ],
+                middleware=[Middleware(Guard)],
             ),
             Mount("/v1", Api(account, stopping or anyio.Event())),
         ],
