@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.abc
 import httpx
 import pytest
 from confkit_bandwidth.simulator import CallbackFaults, SimulatorOptions
 
-from confkit import AsyncClient, Event, ParticipantState, hookimpl
-from confkit.webhooks import LARGEST_BODY
+from confkit import AsyncClient, Event, ParticipantState, hookimpl, webhooks
+from confkit.webhooks import LARGEST_BODY, LARGEST_QUERY
 
 from .conftest import CALLER, HOST, PEOPLE, PUBLIC, staged, two_servers
 
@@ -79,6 +82,87 @@ async def test_oversized_forged_and_malformed_requests_get_their_answers_over_a_
                 assert (await http.get(good, params=event)).status_code == 200
 
 
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[anyio.abc.SocketStream]:
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    async with await anyio.connect_tcp(parts.hostname, parts.port) as stream:
+        yield stream
+
+
+def beginning(url: str, length: int) -> bytes:
+    """A request, up to its body."""
+    return f"POST {urlsplit(url).path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+async def everything(stream: anyio.abc.SocketStream) -> bytes:
+    """What the server sends until it closes the connection."""
+    answer = b""
+    with anyio.fail_after(30):
+        try:
+            while True:
+                answer += await stream.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            return answer
+
+
+async def test_a_body_that_never_ends_is_cut_off_and_so_is_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "BODY_TIME", 0.2)
+    async with two_servers(SimulatorOptions()) as (client, _), connected(client.incoming_url) as stream:
+        await stream.send(beginning(client.incoming_url, 100) + b"{")
+        assert (await everything(stream)).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_body_that_trickles_in_is_cut_off_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "BODY_TIME", 0.3)
+    async with (
+        two_servers(SimulatorOptions()) as (client, _),
+        connected(client.incoming_url) as stream,
+        anyio.create_task_group() as tasks,
+    ):
+        await stream.send(beginning(client.incoming_url, 60_000))
+
+        async def trickle() -> None:
+            with suppress(anyio.BrokenResourceError):
+                while True:
+                    await stream.send(b" ")
+                    await anyio.sleep(0.05)
+
+        tasks.start_soon(trickle)
+        answer = await everything(stream)
+        tasks.cancel_scope.cancel()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_who_has_no_token_is_answered_before_a_byte_of_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "BODY_TIME", 0.0)  # reading would be answered by 408
+    async with two_servers(SimulatorOptions()) as (client, _):
+        forged = client.incoming_url.replace("/incoming", "/m-1")
+        async with connected(forged) as stream:
+            await stream.send(beginning(forged, 100))
+            with anyio.fail_after(30):
+                assert (await stream.receive()).startswith(b"HTTP/1.1 404 ")
+
+
+async def test_a_body_that_is_announced_as_too_long_is_not_waited_for() -> None:
+    async with two_servers(SimulatorOptions()) as (client, _), connected(client.incoming_url) as stream:
+        await stream.send(beginning(client.incoming_url, LARGEST_BODY + 1))
+        with anyio.fail_after(30):
+            assert (await stream.receive()).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_query_has_a_limit_over_real_sockets() -> None:
+    async with (
+        two_servers(SimulatorOptions()) as (client, _),
+        httpx.AsyncClient(trust_env=False, verify=False) as http,
+    ):
+        for length, status in ((LARGEST_QUERY, 200), (LARGEST_QUERY + 1, 414), (40_000, 414)):
+            query = "eventType=x&filler="
+            query += "x" * (length - len(query))
+            assert (await http.get(f"{client.incoming_url}?{query}")).status_code == status
+
+
 # --- message by message
 
 
@@ -115,6 +199,60 @@ async def test_a_body_is_read_up_to_the_limit_and_no_further() -> None:
         path = urlsplit(stage.client.incoming_url).path
         start, _ = await asgi(stage.client, chunk(b"x" * LARGEST_BODY, True), chunk(b"x", True), path=path)
         assert start["status"] == 413
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
+async def test_the_body_of_another_method_is_not_read(method: str) -> None:
+    async with staged() as stage:
+        path = urlsplit(stage.client.incoming_url).path
+        start, _ = await asgi(stage.client, path=path, method=method)  # reading would fail
+        assert start["status"] == 405
+
+
+async def test_too_much_at_once_is_refused_before_it_is_kept() -> None:
+    async with staged() as stage:
+        path = urlsplit(stage.client.incoming_url).path
+        huge = {"type": "http.request", "body": bytes(LARGEST_BODY + 1), "more_body": True}
+        start, _ = await asgi(stage.client, huge, path=path)
+        assert start["status"] == 413
+
+
+@pytest.mark.parametrize("length", [b"65537", b"9" * 5_000])
+async def test_a_length_that_is_announced_is_believed(length: bytes) -> None:
+    async with staged() as stage:
+        path = urlsplit(stage.client.incoming_url).path
+        start, _ = await asgi(stage.client, path=path, headers=[(b"content-length", length)])  # reading would fail
+        assert start["status"] == 413
+
+
+@pytest.mark.parametrize("length", [b"", b"x", b"-1", b"\xb2", b"65536"])
+async def test_a_length_that_means_nothing_does_not_matter(length: bytes) -> None:
+    async with staged() as stage:
+        path, body = urlsplit(stage.client.incoming_url).path, chunk(b'{"eventType": "x"}')
+        start, _ = await asgi(stage.client, body, path=path, headers=[(b"content-length", length)])
+        assert start["status"] == 200
+
+
+@pytest.mark.parametrize(("version", "closes"), [("1.0", True), ("1.1", True), ("2", False), ("3", False)])
+async def test_a_connection_is_closed_where_the_protocol_has_a_word_for_it(
+    version: str, closes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "BODY_TIME", 0.0)
+    async with staged() as stage:
+
+        async def receive() -> Any:
+            await anyio.sleep_forever()
+
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        path = urlsplit(stage.client.incoming_url).path
+        scope = {"type": "http", "method": "POST", "path": path, "headers": [], "http_version": version}
+        await stage.client.webhooks(scope, receive, send)
+        assert sent[0]["status"] == 408
+        assert ((b"connection", b"close") in sent[0]["headers"]) is closes
 
 
 async def test_who_hangs_up_in_the_middle_of_a_body_gets_nothing() -> None:

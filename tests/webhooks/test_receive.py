@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 from confkit_bandwidth.simulator import CallbackFaults
 from confkit_bandwidth.simulator.control import call_in
 from confkit_bandwidth.simulator.fields import body_of
@@ -17,7 +19,6 @@ from structlog.testing import capture_logs
 
 from confkit import (
     AsyncClient,
-    CallAnswered,
     ConfkitError,
     DigitsReceived,
     Event,
@@ -30,7 +31,9 @@ from confkit import (
     WebhookRequest,
     hookimpl,
 )
-from confkit.webhooks import LARGEST_BODY
+from confkit.errors import WebhookRejected
+from confkit.events import Received
+from confkit.webhooks import LARGEST_BODY, LARGEST_QUERY
 
 from .conftest import CALLER, HOST, PEOPLE, PUBLIC, Stage, staged
 
@@ -192,6 +195,117 @@ async def test_basic_authentication_is_asked_for_where_it_is_set() -> None:
         assert met.trace.reads == {}  # the platform itself was let in, too
 
 
+@pytest.mark.parametrize("scheme", ["Bearer", "Digest", "Basic2", "", "Basic Basic"])
+async def test_right_credentials_under_another_scheme_are_none(scheme: str) -> None:
+    async with meeting(webhook_user="band", webhook_password="secret") as (stage, met):
+        credentials = login("band", "secret").removeprefix("Basic ")
+        for authorization in (f"{scheme} {credentials}", f"{scheme}{credentials}"):
+            assert (await stage.post(stage.url_of(met), pressed(met), authorization=authorization)).status == 401
+        for authorization in (f"Basic {credentials}", f"bASIC   {credentials} "):
+            assert (await stage.post(stage.url_of(met), pressed(met), authorization=authorization)).status == 200
+
+
+async def test_each_client_has_urls_of_its_own_and_an_earlier_ones_open_nothing() -> None:
+    async with staged() as earlier:
+        old = earlier.client.incoming_url
+        token = old.removeprefix(f"{PUBLIC}/").partition("/")[0]
+    event = {"eventType": "incomingcall", "callId": "c-1", "from": "+19195550199", "to": CALLER}
+    async with staged() as stage:
+        assert stage.client.incoming_url != old
+        assert (await stage.post(old, event)).status == 404
+        async with stage.client.connect(*PEOPLE[:3]) as met:
+            assert token not in stage.url_of(met)
+        assert (await stage.post(stage.client.incoming_url, event)).status == 200
+
+
+async def test_who_has_one_meetings_url_cannot_use_up_what_another_is_told() -> None:
+    observer = Observer()
+    async with meeting(observer) as (stage, met), stage.client.connect(*PEOPLE[3:]) as other:
+        hangup = {"eventType": "hangup", "callId": met.participant("leg-1").call_id, "cause": "NORMAL_CLEARING"}
+        for payload in (hangup, pressed(met)):
+            assert (await stage.post(stage.url_of(other, "leg-1"), payload)).status == 200
+        assert met.participant("leg-1").state is ParticipantState.JOINED
+        for payload in (pressed(met), hangup):
+            assert (await stage.post(stage.url_of(met, "leg-1"), payload)).status == 200
+        assert len(observer.seen) == 1
+        await anyio.sleep(1)
+        assert met.participant("leg-1").state is ParticipantState.ENDED
+
+
+async def test_one_event_over_two_urls_of_its_meeting_is_one() -> None:
+    observer = Observer()
+    async with meeting(observer) as (stage, met):
+        for url in (stage.url_of(met), stage.url_of(met, "leg-1"), stage.url_of(met, "leg-2")):
+            assert (await stage.post(url, pressed(met))).status == 200
+        assert len(observer.seen) == 1
+
+
+async def test_what_comes_over_a_numbers_url_belongs_to_the_call_that_it_names() -> None:
+    observer = Observer()
+    async with meeting(observer) as (stage, met):
+        assert (await stage.post(stage.client.incoming_url, pressed(met))).status == 200
+        [event] = observer.seen
+        assert event.flow is None
+
+
+async def test_the_hook_sees_the_public_url_and_the_path_below_it_whatever_the_application_says() -> None:
+    seen: list[WebhookRequest] = []
+
+    class Look:
+        @hookimpl(wrapper=True)
+        def receive(self, request: WebhookRequest) -> Any:
+            seen.append(request)
+            return (yield)
+
+    async with meeting(Look()) as (stage, met):
+        seen.clear()
+        tail = stage.url_of(met).removeprefix(PUBLIC)
+        given = WebhookRequest(method="GET", path=f"/x{tail}/", query={"eventType": "x"}, url="http://evil/?a=b&c")
+        assert (await stage.client.receive(given)).status == 200
+        assert (seen[0].path, seen[0].url) == (tail, f"{PUBLIC}{tail}?a=b&c")
+
+
+async def test_a_query_has_a_limit_wherever_it_comes_from() -> None:
+    async with meeting() as (stage, met):
+        url = stage.url_of(met)
+        fits = {"eventType": "x", "filler": "." * (LARGEST_QUERY - len("eventTypexfiller"))}
+        assert (await stage.get(url, fits)).status == 200
+        assert (await stage.get(url, {**fits, "": "."})).status == 414
+        path = url.removeprefix(HOST)
+        request = WebhookRequest(method="GET", path=path, query={"eventType": "x"}, url="?" + "." * (LARGEST_QUERY + 1))
+        assert (await stage.client.receive(request)).status == 414
+
+
+@pytest.mark.parametrize(("raised", "answered"), [(403, 403), (200, 400), (302, 400), (500, 400), (600, 400)])
+async def test_a_plugin_refuses_with_a_4xx_or_it_is_a_400(raised: int, answered: int) -> None:
+    class Strict:
+        @hookimpl(tryfirst=True)
+        async def receive(self) -> None:
+            raise WebhookRejected("no", status=raised)
+
+    async with meeting(Strict()) as (stage, met):
+        assert (await stage.post(stage.url_of(met), pressed(met))).status == answered
+
+
+async def test_one_event_of_a_request_that_fails_does_not_hold_up_the_others() -> None:
+    observer = Observer(failures=1)
+
+    class Several:
+        @hookimpl(wrapper=True)
+        def receive(self) -> Any:
+            received = yield
+
+            async def both() -> Any:
+                [event] = (await received).events
+                return Received(events=(event, evolve(event, id=f"{event.id} again")))
+
+            return both()
+
+    async with meeting(observer, Several()) as (stage, met):
+        assert (await stage.post(stage.url_of(met), pressed(met))).status == 500
+        assert len(observer.seen) == 1
+
+
 async def test_a_body_of_the_limit_is_read_and_a_longer_one_refused() -> None:
     async with meeting() as (stage, met):
         url = stage.url_of(met)
@@ -274,6 +388,33 @@ async def test_what_comes_after_the_meeting_is_answered_and_forgotten() -> None:
             url, late = stage.url_of(met, "leg-1"), pressed(met)
         assert (await stage.post(url, late)).status == 200
         assert stage.log()[-1][1] == "delivered"
+
+
+async def test_what_comes_after_the_meeting_reaches_nobody_and_is_not_kept() -> None:
+    seen: list[tuple[str, Event]] = []
+
+    class Watch:
+        @hookimpl
+        def meeting_event(self, meeting: str, event: Event) -> None:
+            seen.append((meeting, event))
+
+    async with staged(plugins=(Watch(),)) as stage:
+        async with stage.client.connect(*PEOPLE[:3]) as met:
+            room, leg, call_id = stage.url_of(met), stage.url_of(met, "leg-1"), met.participant("leg-1").call_id
+        gc.collect()
+        before = [each for each in gc.get_objects() if isinstance(each, Event)]
+        seen.clear()
+        for url, payload in (
+            (room, {"eventType": "earthquake"}),
+            (room, {"eventType": "conference", "status": "created", "conferenceId": "conf-new"}),
+            (leg, {"eventType": "answer", "callId": "c-new"}),
+            (leg, {"eventType": "answer", "callId": call_id, "time": "2020-01-01T10:00:06Z"}),
+        ):
+            assert (await stage.post(url, payload)).status == 200
+        gc.collect()
+        kept = [each for each in gc.get_objects() if isinstance(each, Event)]
+        assert len(kept) <= len(before)
+        assert seen == []
 
 
 async def test_a_client_that_is_not_open_says_so() -> None:
