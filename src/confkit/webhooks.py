@@ -25,7 +25,7 @@ from attrs import evolve
 
 from confkit.engine import Engine
 from confkit.errors import SettingsError, WebhookRejected
-from confkit.events import Event, Received, WebhookReply, WebhookRequest
+from confkit.events import Event, Received, RecordingFailed, RecordingReady, WebhookReply, WebhookRequest
 from confkit.intake import INCOMING
 from confkit.log import logger, place
 from confkit.settings import Secret
@@ -154,9 +154,12 @@ class Receiver:
             received = await _parsed(engine, request)
         except WebhookRejected as rejected:
             return _refused(rejected)
+        events = received.events
         if flow != INCOMING and flow.partition("/")[0] not in engine.meetings:
-            return received.reply  # the meeting is over: calls that were hung up with it are told of afterwards
-        taken = [_taken_in(engine, _addressed(event, flow)) for event in received.events]
+            # The meeting is over. Calls that were hung up with it are told of afterwards, which is no news; what was
+            # recorded may be ready only now.
+            events = tuple(event for event in events if isinstance(event, RecordingReady | RecordingFailed))
+        taken = [_taken_in(engine, _addressed(event, flow)) for event in events]
         return received.reply if all(taken) else WebhookReply(status=500)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

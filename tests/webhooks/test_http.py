@@ -12,9 +12,9 @@ import anyio
 import anyio.abc
 import httpx
 import pytest
-from confkit_bandwidth.simulator import CallbackFaults, SimulatorOptions
+from confkit_bandwidth.simulator import CallbackFaults, Fault, SimulatorOptions
 
-from confkit import AsyncClient, Event, ParticipantState, hookimpl, webhooks
+from confkit import AsyncClient, Event, Outcome, ParticipantState, hookimpl, webhooks
 from confkit.webhooks import LARGEST_BODY, LARGEST_QUERY
 
 from .conftest import CALLER, HOST, PEOPLE, PUBLIC, staged, two_servers
@@ -49,6 +49,20 @@ async def test_the_roster_is_the_same_however_callbacks_are_mangled(seed: int) -
             joined, ended = ParticipantState.JOINED, ParticipantState.ENDED
             assert states == [joined, ended, joined, joined, joined]
             assert meeting.trace.reads == {}
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [("busy", Outcome.BUSY), ("rejects", Outcome.REJECTED), ("unreachable", Outcome.UNREACHABLE)],
+)
+async def test_a_dial_whose_reply_was_lost_rings_once_whatever_the_party_did(script: str, outcome: Outcome) -> None:
+    lost = Fault(operation="create_call", kind="drop-reply", times=1)
+    async with two_servers(SimulatorOptions(faults=(lost,))) as (client, running):
+        getattr(running.party(PEOPLE[0]), script)()
+        async with client.connect(*PEOPLE[:4]) as meeting:
+            assert meeting.participant(PEOPLE[0]).outcome is outcome
+            assert [person.outcome for person in meeting.participants[1:]] == [Outcome.JOINED] * 3
+        assert running.run(lambda exchange: [len(exchange.rings[number]) for number in PEOPLE[:4]]) == [1] * 4
 
 
 @pytest.mark.ci  # the safety net takes 10 s

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from confkit import (
     AsyncClient,
+    CallAnswered,
     ConfkitError,
     DigitsReceived,
     Event,
@@ -32,7 +33,7 @@ from confkit import (
     hookimpl,
 )
 from confkit.errors import WebhookRejected
-from confkit.events import Received
+from confkit.events import Received, RecordingFailed, RecordingReady
 from confkit.webhooks import LARGEST_BODY, LARGEST_QUERY
 
 from .conftest import CALLER, HOST, PEOPLE, PUBLIC, Stage, staged
@@ -415,6 +416,29 @@ async def test_what_comes_after_the_meeting_reaches_nobody_and_is_not_kept() -> 
         kept = [each for each in gc.get_objects() if isinstance(each, Event)]
         assert len(kept) <= len(before)
         assert seen == []
+
+
+@pytest.mark.parametrize("kind", [RecordingReady, RecordingFailed])
+async def test_what_was_recorded_is_told_of_after_the_meeting_and_once(kind: type[Event]) -> None:
+    seen: list[tuple[str, Event]] = []
+
+    class Watch:
+        @hookimpl
+        def meeting_event(self, meeting: str, event: Event) -> None:
+            seen.append((meeting, event))
+
+    async with staged(plugins=(Watch(),)) as stage:
+        async with stage.client.connect(*PEOPLE[:3]) as met:
+            leg, call_id = stage.url_of(met, "leg-1"), met.participant("leg-1").call_id
+        seen.clear()
+        status = "complete" if kind is RecordingReady else "error"
+        payload = {"eventType": "recording", "status": status, "recordingId": "rec-1", "callId": call_id}
+        for _ in range(2):
+            assert (await stage.post(leg, payload)).status == 200
+        assert (await stage.post(leg, {**payload, "recordingId": "rec-2", "callId": "c-of-nobody"})).status == 200
+        [(meeting_id, event)] = seen
+        assert meeting_id == met.id
+        assert isinstance(event, kind)
 
 
 async def test_a_client_that_is_not_open_says_so() -> None:
