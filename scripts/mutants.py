@@ -30,10 +30,17 @@ ROOT = Path(__file__).parent.parent
 SCRATCH = ROOT / "mutants"
 NAMED = Path(__file__).with_suffix(".toml")
 MUTMUT = Path(sys.executable).with_name("mutmut")
+#: The modules that decide, with the tests that hold each: fast ones, for they run some thousand times.
 MODULES = {
     "policy": ["tests/core/test_policy.py"],
     "pacing": ["tests/core/test_pacing.py"],
-    "steps": ["tests/core/test_steps.py", "tests/core/test_steps_doubt.py", "tests/core/test_one_step.py"],
+    "steps": ["tests/core/test_one_step.py", "tests/core/test_steps.py", "tests/core/test_steps_doubt.py"],
+    "sequence": ["tests/core/test_flow_meeting.py"],
+    "leg": ["tests/core/test_flow_leg.py"],
+    "table": ["tests/core/test_flow_meeting.py"],
+    "roster": ["tests/core/test_roster.py"],
+    "intake": ["tests/core/test_intake.py"],
+    "webhooks": ["tests/webhooks/test_receive.py"],
 }
 #: Lines that write the log: what it says in passing is nobody's contract.
 LOGGING = [r"\b_?log\.(debug|info|warning|exception)\(", r"\blogger\(\)\."]
@@ -121,9 +128,11 @@ def run(module: str) -> None:
 def _try(folder: Path, *names: str) -> None:
     # CI: the same examples in every run, or what hypothesis finds by luck would make a mutant come and go
     environment = {**os.environ, "CI": "1"}
-    done = subprocess.run([MUTMUT, "run", "--max-children", "1", *names], cwd=folder, env=environment)
+    with (folder / "mutmut.log").open("w") as log:
+        command = [MUTMUT, "run", "--max-children", "1", *names]
+        done = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
     if done.returncode:
-        raise SystemExit(f"mutmut failed in {folder}: its output says why")
+        raise SystemExit(f"mutmut failed: see {log.name}")
 
 
 def results(module: str) -> Iterator[tuple[str, str]]:
@@ -182,6 +191,7 @@ def main() -> int:
     if unknown := [module for module in modules if module not in MODULES]:
         parser.error(f"no such module: {', '.join(unknown)}; there are {', '.join(MODULES)}")
     for module in modules if not options.report else ():
+        print(f"{module} ...", flush=True)
         run(module)
     found = [result(module) for module in modules if (SCRATCH / module / "mutants").exists()]
     for each in found:

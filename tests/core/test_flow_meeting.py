@@ -1,4 +1,4 @@
-"""The flow of a meeting against a script: whom it lets on and when, what it makes of what it hears, how it undoes all."""
+"""The flow of a meeting against a script: whom it lets on, what it makes of what it hears, and how it undoes all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from tests.core.scripted_flow import SILENCE, ScriptedFlow
 
 from confkit import (
     STOP,
@@ -59,6 +58,7 @@ from confkit.messages import (
 )
 from confkit.models import ConferenceSpec
 from confkit.sequence import meeting
+from tests.core.scripted_flow import SILENCE, ScriptedFlow
 
 MEETING = "m-1"
 OURS = "+12018994444"
