@@ -38,7 +38,7 @@ MODULES = {
     "sequence": ["tests/core/test_flow_meeting.py"],
     "leg": ["tests/core/test_flow_leg.py"],
     "table": ["tests/core/test_flow_meeting.py"],
-    "roster": ["tests/core/test_roster.py"],
+    "roster": ["tests/core/test_roster.py", "tests/core/test_roster_facts.py"],
     "intake": ["tests/core/test_intake.py"],
     "webhooks": ["tests/webhooks/test_receive.py"],
 }
@@ -129,7 +129,7 @@ def _try(folder: Path, *names: str) -> None:
     # CI: the same examples in every run, or what hypothesis finds by luck would make a mutant come and go
     environment = {**os.environ, "CI": "1"}
     with (folder / "mutmut.log").open("w") as log:
-        command = [MUTMUT, "run", "--max-children", "1", *names]
+        command = [str(MUTMUT), "run", "--max-children", "1", *names]
         done = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
     if done.returncode:
         raise SystemExit(f"mutmut failed: see {log.name}")
