@@ -290,7 +290,7 @@ AGAIN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "hold": (MEMBER | {"state": "active"}, {"hold": True}),
     "gather": ({"eventType": "gather", "gatherId": "g-1", "digits": "1", "callId": "c-1", **TIME}, {"digits": "11"}),
     "recording": ({"eventType": "recording", "status": "complete", "recordingId": "r-1"}, {"recordingId": "r-2"}),
-    "something new": ({"eventType": "brand-new", **ON_CALL, "more": {"a": 1, "b": [2]}}, {"more": {"a": 1, "b": [3]}}),
+    "something new": ({"eventType": "brand-new", **ON_CALL, "more": {"b": [2], "a": 1}}, {"more": {"b": [3], "a": 1}}),
 }
 
 
