@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytest
-from confkit_fake import FakeProvider
 
-from confkit.errors import OutcomeUnknown
-from confkit.hookspecs import hookimpl
-from confkit.models import FindHint
 from confkit.testing.conformance import Conformance
 from confkit.testing.conformance.idempotency import IdempotencyRules
 from tests.conformance.fake_harness import FakeHarness
@@ -41,19 +38,10 @@ def suite_on(settings: dict[str, Any]) -> type[Conformance]:
 globals().update({f"TestFake_{name}": suite_on(settings) for name, settings in SHAPES.items()})
 
 
-class Forgetful(FakeProvider):
-    """It lists what is up, and knows that this proves nothing."""
-
-    @hookimpl
-    async def find(self, op_key: str, hint: FindHint) -> tuple[Any, ...]:
-        found = await super().find(op_key=op_key, hint=hint)
-        if up := tuple(each for each in found if each.state.value not in ("ended", "left")):
-            return up
-        raise OutcomeUnknown("nothing is up, which proves nothing", provider=self.name, operation="find")
-
-
 class ForgetfulHarness(FakeHarness):
-    kind = Forgetful
+    """It lists what is alive, and knows that this proves nothing."""
+
+    given: ClassVar[Mapping[str, Any]] = {"lists_ended": False}
 
 
 @pytest.mark.virtual_time
