@@ -43,7 +43,7 @@ class TestSheltered(Conformance):
     harness_class = ShelteredHarness
 
 class LavishHarness(FakeHarness):
-    compound = frozenset({"create_call"})
+    compound = frozenset({"create_call:conference"})
 
 class TestLavish(Conformance):
     harness_class = LavishHarness
