@@ -601,6 +601,7 @@ def test_who_was_in_a_conference_that_has_ended_is_not_in_the_next() -> None:
         create_conference=[ROOM, SECOND],
     )
     assert flow.messages(Established) == [Established(conference=SECOND)]
+    assert hung_up(flow) == [TWO, ONE]  # with the last of the others the meeting was over
     assert end(flow) == MeetingEnd(reason=EndReason.EVERYONE_LEFT, established=True)
 
 

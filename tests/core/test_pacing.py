@@ -260,6 +260,7 @@ async def test_who_gives_up_frees_its_place_in_the_queue() -> None:
 
 
 async def test_an_order_to_withdraw_stops_who_waits_and_whoever_comes_to_wait() -> None:
+    Withdrawal().order()  # where nobody waits
     withdrawal = Withdrawal()
     over, waits, late = anyio.CancelScope(), anyio.CancelScope(), anyio.CancelScope()
     withdrawal.ends(over)
