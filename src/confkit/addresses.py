@@ -93,6 +93,8 @@ def canonical(address: str) -> str:
         the default; headers are never ignored. Any other parameter tells nobody apart here. A host's final dot does
         not either (RFC 1034 section 3.1).
     """
+    if address.startswith("+"):
+        return address  # most are numbers, and there are many
     found = _sip(address)
     return found.canonical if isinstance(found, _Sip) else address
 
@@ -206,7 +208,7 @@ class _Sip:
 
 def _sip(address: str) -> _Sip | str:
     """Read a SIP URI; gives what is wrong with it where it is none."""
-    if any(map(is_unsafe, address)):
+    if not address.isprintable() and any(map(is_unsafe, address)):
         return f"write it without {_unseen(address)}"
     scheme, colon, rest = address.partition(":")
     if not colon or scheme.lower() not in ("sip", "sips"):

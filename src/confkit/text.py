@@ -34,7 +34,7 @@ def is_unsafe(character: str) -> bool:
 def one_line(text: str) -> str:
     """The text as one line that shows: what does not show becomes a space, and spaces in a row become one."""
     if text.isascii() and text.isprintable():
-        return _spaced(text)
+        return " ".join(text.split())
     shown = _spaced("".join(" " if is_unsafe(sign) and sign not in _JOINERS else sign for sign in text))
     return _spaced(_STRAY_JOINERS.sub(" ", shown))
 
