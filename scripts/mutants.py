@@ -174,7 +174,11 @@ def result(module: str) -> Result:
 
 
 def _is(entry: dict[str, str], mutant: Survivor) -> bool:
-    return any(entry["now"] in line for line in mutant.after) and entry["where"] in mutant.name
+    return (
+        entry["where"] in mutant.name
+        and any(entry.get("was", "") in line for line in mutant.before)
+        and any(entry.get("now", "") in line for line in mutant.after or ("",))
+    )
 
 
 def _mutmut(module: str, *arguments: str) -> str:

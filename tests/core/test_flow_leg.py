@@ -418,6 +418,12 @@ def test_a_fused_call_is_in_when_the_platform_says_so() -> None:
     assert last(flow).conference_id == "conf-1"
 
 
+def test_a_fused_call_whose_event_is_lost_is_found_to_be_in() -> None:
+    flow = run(ANSWERED, SILENCE, create_call=[FUSED], fetch=[Snapshot(members=(MEMBER,))])
+    assert flow.steps[1:] == [("fetch", ROOM)]
+    assert (last(flow).stage, last(flow).member) == (Stage.JOINED, MEMBER)
+
+
 def test_a_call_that_is_dialled_into_a_bridge_is_in_when_it_is_answered() -> None:
     flow = run(ANSWERED, brief={"into": BRIDGE}, create_call=[ON_ANSWER])
     assert stages(flow) == [Stage.DIALLED, Stage.ANSWERED, Stage.JOINED]
@@ -440,6 +446,8 @@ def test_two_who_are_bridged_move_when_a_third_is_to_come() -> None:
     assert flow.steps[1:] == [("add_member", ROOM, CALL, MemberOptions())]
     assert stages(flow) == [Stage.DIALLED, Stage.ANSWERED, Stage.JOINED, Stage.UPDATED, Stage.JOINED]
     assert [report.conference_id for report in flow.reports[-3:]] == [None, "conf-1", "conf-1"]
+    asked = run(ANSWERED, LET_ON, brief={"into": BRIDGE}, create_call=[ON_ANSWER], add_member=[JOINING])
+    assert stages(asked)[-1] is Stage.UPDATED  # not in until the platform confirms it
 
 
 def test_a_leg_that_is_in_does_not_join_again_when_its_conference_is_another() -> None:
@@ -554,8 +562,9 @@ def test_an_order_or_the_end_of_the_conference_takes_a_leg_out(message: Message,
 def test_a_call_in_a_conference_that_is_not_ours_is_not_in() -> None:
     flow = run(ANSWERED, ELSEWHERE)
     assert (flow.names, stages(flow)[-1]) == (["create_call"], Stage.ANSWERED)
-    flow = run(ANSWERED, ELSEWHERE, brief={"into": BRIDGE}, create_call=[ALONE])
-    assert stages(flow)[-1] is Stage.ANSWERED
+    for into in (BRIDGE, None):
+        flow = run(ANSWERED, ELSEWHERE, brief={"into": into}, create_call=[ALONE])
+        assert stages(flow)[-1] is Stage.ANSWERED
 
 
 @pytest.mark.parametrize("into", [NAME, ROOM])

@@ -626,9 +626,10 @@ def test_a_conference_that_ends_with_too_few_to_come_is_the_end_of_the_meeting()
     assert flow.names == ["create_conference", "end_conference"]
 
 
-def test_a_room_that_is_a_name_comes_again_by_itself() -> None:
+@pytest.mark.parametrize("how", [{"joining": Joining.FUSED}, {"materialise": Materialise.ON_JOIN}])
+def test_a_room_that_is_a_name_comes_again_by_itself(how: dict[str, Any]) -> None:
     mail = [dialled(ONE, "conf-1"), *answered(ONE), *is_in(ONE), has_ended(), *over(ONE)]
-    flow = run(FUSED, *mail, create_conference=[NAME])
+    flow = run(brief(4, **how), *mail, create_conference=[NAME])
     assert flow.names == ["create_conference"]
     assert flow.messages(Adopted) == [Adopted(conference=ROOM), Adopted(conference=NAME)]
     late = dialled(THREE, "conf-1")  # a late word of the one that has ended
