@@ -459,6 +459,17 @@ class TestElsewhere:
             await anyio.to_thread.run_sync(anyio.run, leave)
             assert meeting.state is MeetingState.ESTABLISHED
 
+    async def test_one_that_could_not_be_opened_may_be_tried_again(self) -> None:
+        provider = Broken()
+        client = AsyncClient(provider, caller_id=OURS)
+        provider.broken = True
+        with anyio.CancelScope(), pytest.raises(ConfkitError, match="broken"):  # the scope finds what is left open
+            await client.__aenter__()
+        provider.broken = False
+        async with client, client.connect(ANN, BOB, CY):
+            pass
+        assert provider.exchange.still_up() == ()
+
     async def test_webhooks_are_served_in_the_clients_event_loop(self, provider: FakeProvider) -> None:
         client = AsyncClient(provider, caller_id=OURS, public_url="https://app.example.com")
         path = client.incoming_url.removeprefix("https://app.example.com")
@@ -593,16 +604,6 @@ class TestBlockingMeetings:
 
     def test_one_that_could_not_be_opened_leaves_no_thread(self) -> None:
         before = threading.active_count()
-
-        class Broken(FakeProvider):
-            broken = False
-
-            @hookimpl
-            def capabilities(self) -> Any:
-                if self.broken:
-                    raise ConfkitError("broken")
-                return super().capabilities()
-
         provider = Broken()
         client = Client(provider, caller_id=OURS)
         provider.broken = True
@@ -621,6 +622,18 @@ class TestBlockingMeetings:
             next(events)
         del events
         gc.collect()  # a warning is an error
+
+
+class Broken(FakeProvider):
+    """A plugin with a defect, which shows when the client is opened."""
+
+    broken = False
+
+    @hookimpl
+    def capabilities(self) -> Any:
+        if self.broken:
+            raise ConfkitError("broken")
+        return super().capabilities()
 
 
 def said_by(work: Callable[[], object], said: list[str]) -> None:

@@ -92,9 +92,12 @@ class TestAsynchronous:
         assert heard == []
 
     async def test_a_signal_that_is_ignored_ends_nothing(self, heard: list[int]) -> None:
+        goes_on = False
         async with ending_on_signals():
             signal.raise_signal(signal.SIGHUP)
             await anyio.sleep(0.01)
+            goes_on = True
+        assert goes_on
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         assert heard == []
 
@@ -149,12 +152,15 @@ class TestBlocking:
         assert (outer.received, inner.received, heard) == (signal.SIGTERM, signal.SIGTERM, [signal.SIGTERM])
 
     def test_more_signals_change_nothing(self, heard: list[int]) -> None:
+        undone = False
         with ending_on_signals():
             try:
                 signal.raise_signal(signal.SIGTERM)
             finally:
                 signal.raise_signal(signal.SIGTERM)
                 signal.raise_signal(signal.SIGINT)
+                undone = True
+        assert undone
         assert heard == [signal.SIGTERM]
 
     def test_while_a_phone_rings(self, heard: list[int]) -> None:
