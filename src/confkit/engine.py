@@ -353,8 +353,9 @@ class Engine:
         if (meeting := self.meetings.get(flow.partition("/")[0])) is None:
             return
         meeting.observe(flow, message)
-        if isinstance(message, Adopted):
-            self._bind_conference(message.conference, meeting.id)
+        match message:
+            case Adopted(conference=conference):
+                self._bind_conference(conference, meeting.id)
 
     def _bind_conference(self, conference: Conference | None, meeting_id: str) -> None:
         """From now on a conference is the meeting's, and what was told of it before counts."""

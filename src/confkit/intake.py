@@ -222,9 +222,12 @@ class Intake:
         """The flow that an event is about, if it is known."""
         if isinstance(event, IncomingCall):
             return INCOMING
-        owners = (self._owners.get(subject) for subject in _subjects(event))
-        address = event.flow if call_of(event) is None or event.flow in self._expecting else None
-        return next((owner for owner in owners if owner is not None), address or self._late_owner(event))
+        for subject in _subjects(event):
+            if (owner := self._owners.get(subject)) is not None:
+                return owner
+        if event.flow is not None and (event.flow in self._expecting or call_of(event) is None):
+            return event.flow
+        return self._late_owner(event)
 
     def _late_owner(self, event: Event) -> str | None:
         """Whose recording it is that is ready after its meeting."""
@@ -285,18 +288,20 @@ class Intake:
         event = arrival.event
         if (flow := self.owner(event)) is None:
             return False
-        # Whatever it names, and wherever it was sent, must be one meeting's.
-        meetings = {_meeting(flow), *self._named(event)} | ({_meeting(event.flow)} if event.flow is not None else set())
-        if len(meetings) > 1:
+        meeting = _meeting(flow)
+        if (event.flow is not None and _meeting(event.flow) != meeting) or self._names_anothers(event, meeting):
             logger().warning("event_misdirected", type=type(event).__name__, sent_to=event.flow, about=flow)
             return True
         self._deliver(flow, arrival)
         return True
 
-    def _named(self, event: Event) -> set[str]:
-        """The meetings that own anything of what an event names."""
-        named = (("call", call_of(event)), ("conference", conference_of(event)), ("bridge", bridge_of(event)))
-        return {owner for kind, id_ in named if id_ is not None and (owner := self.belongs_to(kind, id_)) is not None}
+    def _names_anothers(self, event: Event, meeting: str) -> bool:
+        """Whether an event that is about something of one meeting names the conference of another besides."""
+        conference_id = conference_of(event)
+        if conference_id is None:
+            return False
+        owner = self._owners.get(f"conference {conference_id}")
+        return owner is not None and _meeting(owner) != meeting
 
     def _hand_over_quietly(self, arrival: Arrival) -> bool:
         try:

@@ -605,9 +605,9 @@ class Meeting:
         if isinstance(event, MemberJoined | MemberUpdated) and flow in self._roster.legs:
             return self._member_news(flow, event)
         if isinstance(event, _ONCE):
-            subjects = (call_of(event), conference_of(event), bridge_of(event))
-            own = getattr(event, "member_id", None) or getattr(event, "recording_id", None)
-            return event if self._is_new(event, own or next(filter(None, subjects), "")) else None
+            own = getattr(event, "recording_id", None) or getattr(event, "member_id", None)
+            subject = own or call_of(event) or conference_of(event) or bridge_of(event)
+            return event if self._is_new(event, subject or "") else None
         return event
 
     def _member_news(self, flow: str, event: MemberJoined | MemberUpdated) -> Event | None:

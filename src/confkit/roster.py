@@ -64,19 +64,19 @@ class Facts:
     error: str | None = None
 
     def merge(self, other: Facts) -> Facts:
-        """What both say together."""
+        """What both say together. Most facts say little, so what is not said is not compared."""
         return Facts(
-            call_id=_least(self.call_id, other.call_id),
-            dialled_at=_least(self.dialled_at, other.dialled_at),
-            ringing_at=_least(self.ringing_at, other.ringing_at),
-            answered_at=_least(self.answered_at, other.answered_at),
-            joined=_earliest(self.joined | other.joined),
-            left=_earliest(self.left | other.left),
-            ended=_least(self.ended, other.ended),
-            mute=_newest(self.mute, other.mute),
-            hold=_newest(self.hold, other.hold),
-            outcome=_least(self.outcome, other.outcome),
-            error=_least(self.error, other.error),
+            call_id=self.call_id if other.call_id is None else _least(self.call_id, other.call_id),
+            dialled_at=self.dialled_at if other.dialled_at is None else _least(self.dialled_at, other.dialled_at),
+            ringing_at=self.ringing_at if other.ringing_at is None else _least(self.ringing_at, other.ringing_at),
+            answered_at=self.answered_at if other.answered_at is None else _least(self.answered_at, other.answered_at),
+            joined=_earliest(self.joined | other.joined) if other.joined else self.joined,
+            left=_earliest(self.left | other.left) if other.left else self.left,
+            ended=self.ended if other.ended is None else _least(self.ended, other.ended),
+            mute=self.mute if other.mute is None else _newest(self.mute, other.mute),
+            hold=self.hold if other.hold is None else _newest(self.hold, other.hold),
+            outcome=self.outcome if other.outcome is None else _least(self.outcome, other.outcome),
+            error=self.error if other.error is None else _least(self.error, other.error),
         )
 
     def participant(self, id_: str, party: Party) -> Participant:
@@ -251,15 +251,13 @@ def _change(value: bool | None, at: datetime, number: int = 0) -> Change | None:
     return None if value is None else Change(at, number, value)
 
 
-def _least(one: T | None, other: T | None) -> T | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return min(one, other)
+def _least(one: T | None, other: T) -> T:
+    return other if one is None else min(one, other)
 
 
-def _newest(one: Change | None, other: Change | None) -> Change | None:
-    if one is None or other is None:
-        return other if one is None else one
+def _newest(one: Change | None, other: Change) -> Change:
+    if one is None:
+        return other
     return one if (one.at, one.number, one.value) >= (other.at, other.number, other.value) else other
 
 
