@@ -45,7 +45,7 @@ MODULES = {
 #: Lines that write the log: what it says in passing is nobody's contract.
 LOGGING = [r"\b_?log\.(debug|info|warning|exception)\(", r"\blogger\(\)\."]
 #: A text with a blank in it is prose for people. Tests hold what it names, not how it says so.
-PROSE = re.compile(r"""(["'])(?:(?!\1).)* .*?\1""")
+TEXT = re.compile(r"""(["'])(?P<text>(?:(?!\1).)*)\1""")
 NOTICED = ("killed", "timeout", "segfault", "suspicious")
 
 
@@ -59,7 +59,8 @@ class Survivor:
 
     @property
     def is_wording(self) -> bool:
-        return [PROSE.sub('""', line) for line in self.before] == [PROSE.sub('""', line) for line in self.after]
+        """Whether it only changes how something is said."""
+        return self.before != self.after and _unworded(self.before) == _unworded(self.after)
 
 
 @frozen
@@ -171,6 +172,10 @@ def result(module: str) -> Result:
         else:
             unnamed.append(mutant)
     return Result(module, noticed, wording, tuple(named), tuple(unnamed))
+
+
+def _unworded(lines: tuple[str, ...]) -> list[str]:
+    return [TEXT.sub(lambda found: '""' if " " in found["text"] else found[0], line) for line in lines]
 
 
 def _is(entry: dict[str, str], mutant: Survivor) -> bool:

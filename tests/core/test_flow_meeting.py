@@ -260,7 +260,7 @@ def test_until_the_room_has_its_id_one_goes_at_a_time() -> None:
     updated = told(ONE, Stage.UPDATED, conference_id="conf-1")
     known = run(ON_JOIN, *answered(ONE, TWO, THREE), updated, *is_in(ONE), create_conference=[NAME])
     assert let_on(known) == [(ONE, None), (TWO, "conf-1"), (THREE, "conf-1")]
-    assert known.messages(Adopted) == [Adopted(conference=ROOM)]
+    assert [message for message in known.sent if isinstance(message[1], Adopted)] == [("us", Adopted(conference=ROOM))]
     gone = run(ON_JOIN, *answered(ONE, TWO, THREE), *over(ONE), create_conference=[NAME])
     assert let_on(gone) == [(ONE, None), (TWO, None)]
 
@@ -371,6 +371,9 @@ def test_a_meeting_that_is_full_takes_nobody_else() -> None:
     (reply,) = full.messages(Reply)
     assert (reply.command, reply.failure.kind) == ("c-1", "PolicyError")
     assert "it holds 3" in reply.failure.message
+    assert full.sent[-1] == ("us", reply)
+    both = run(small, add(1)).messages(Reply)[0].failure.message
+    assert both == "the meeting is full: it holds 3 parties; P1 is in the meeting already"
     assert len(full.children) == 3
     twice = standing(add(1))
     assert "in the meeting already" in twice.messages(Reply)[0].failure.message
@@ -385,6 +388,8 @@ def test_who_is_only_told_to_have_ended_is_hung_up_before_its_place_is_given_awa
     assert flow.steps[1:] == [("hang_up", call(3))]
     assert flow.messages(Reply) == [Reply(command="c-1", leg=FOUR)]
     assert run(brief(limit=4), *said, add(4)).names == ["create_conference"]
+    undone = run(brief(limit=3), *said, add(4), End(), *over(FOUR, TWO, ONE))
+    assert undone.names == ["create_conference", "hang_up", "end_conference"]  # hung up once
 
 
 def test_two_who_are_bridged_become_a_conference_when_a_third_comes() -> None:
@@ -424,7 +429,8 @@ def test_a_leg_that_was_dialled_into_the_bridge_is_moved_when_it_is_in() -> None
 def test_growing_that_fails_leaves_the_bridge_as_it_was() -> None:
     error = PermissionDenied("no conferences")
     flow = bridged(add(3), add(3), create_conference=[error])
-    assert flow.messages(Reply) == [Reply(command="c-1", failure=Failure.of(error))] * 2
+    failed = ("us", Reply(command="c-1", failure=Failure.of(error)))
+    assert [each for each in flow.sent if isinstance(each[1], Reply)] == [failed] * 2
     assert flow.names == ["create_bridge", "create_conference", "create_conference"]
     assert len(flow.children) == 2
 
@@ -468,6 +474,7 @@ def test_a_command_for_one_goes_to_its_leg_while_it_is_there() -> None:
         for flow in (standing(*over(TWO), message), standing(evolve(message, leg="m-1/leg-9"))):
             (reply,) = flow.messages(Reply)
             assert (reply.command, reply.failure.kind) == ("c-1", "MeetingError")
+            assert "not in the meeting" in reply.failure.message
             assert flow.sent[-1] == ("us", reply)
 
 
@@ -488,6 +495,8 @@ def test_a_room_is_made_twice_at_most() -> None:
     flow = run(brief(), create_conference=[lost()])
     assert flow.names == ["create_conference"] * 2
     assert (end(flow).reason, len(end(flow).orphans)) == (EndReason.FAILED, 2)
+    asked = run(brief(), create_conference=[lost(), Withdrawn("withdrawn")])
+    assert (end(asked).reason, len(end(asked).orphans)) == (EndReason.ASKED, 1)
     bridge = run(evolve(TWO_BRIDGED, bridging=Bridging.FIRST), create_bridge=[lost()])
     assert bridge.names == ["create_bridge"] * 2
     assert "an empty bridge" in end(bridge).orphans[0]
@@ -553,6 +562,9 @@ def test_lost_conferences_are_looked_for_at_the_end() -> None:
     assert flow.names[2:] == ["find", "end_conference", "end_conference"]
     assert flow.steps[3] == ("end_conference", ORPHAN)
     assert end(flow).orphans == ()
+    mail = [has_ended(), *over(FOUR, *ALL)]
+    two = run(brief(4), *mail, create_conference=[lost(), ROOM, lost()], find=[down(), (shown,)])
+    assert two.names[3:] == ["find", "find", "end_conference", "end_conference"]  # one that fails is not the last
     unknown = run(brief(), End(), *over(*ALL), **LOST, find=[down()])
     assert len(end(unknown).orphans) == 1
 
@@ -685,6 +697,7 @@ def test_commands_in_the_undoing_are_answered() -> None:
         ("c-1", "MeetingEnded"),
         ("c-2", "MeetingEnded"),
     ]
+    assert all("ending" in reply.failure.message for reply in flow.messages(Reply))
     assert [to for to, message in flow.sent if isinstance(message, Reply)] == ["us", "us"]
     assert len(flow.children) == 3
 
