@@ -241,7 +241,9 @@ class Steps:
                 error = Unavailable("no reply in time", provider=self.provider, operation=operation)
             except Exception as raised:
                 error = self._classified(raised, operation, sent=False)
-            if not error.retryable or attempt == ATTEMPTS:
+            # That nothing of a lost request shows, which proves nothing, is an answer; any other read is sent again.
+            again = error.retryable or (isinstance(error, OutcomeUnknown) and operation != "find")
+            if not again or attempt == ATTEMPTS:
                 raise error
             await anyio.sleep(self._pause(operation, error, attempt, seed=operation))
         raise AssertionError("the loop returns or raises")
@@ -529,7 +531,7 @@ def _adopted(request: StepRequest, found: Any, capabilities: Capabilities) -> An
                 call=found,
                 membership=Membership.FUSED if fused else Membership.EXPLICIT,
                 # A room that is known by its name may have another id by now.
-                conference=evolve(into, id=(found.conference_id if fused else None) or into.id),
+                conference=evolve(into, id=(fused and found.conference_id) or into.id or found.conference_id),
             )
         case (_, Bridge()):
             return Dialled(call=found, membership=Membership.ON_ANSWER)
