@@ -38,7 +38,7 @@ MODULES = {
     "sequence": ["tests/core/test_flow_meeting.py"],
     "leg": ["tests/core/test_flow_leg.py"],
     "table": ["tests/core/test_flow_meeting.py"],
-    "roster": ["tests/core/test_roster.py", "tests/core/test_roster_facts.py"],
+    "roster": ["tests/core/test_roster_facts.py", "tests/core/test_roster.py"],
     "intake": ["tests/core/test_intake.py"],
     "webhooks": ["tests/webhooks/test_receive.py"],
 }

@@ -728,13 +728,51 @@ async def test_a_call_that_is_found_is_dialled_as_its_reply_would_have_said(
     assert await steps(provider).run(dial(into)) == expected
 
 
-async def test_a_call_that_is_found_brings_the_id_of_the_room_that_it_made() -> None:
+@pytest.mark.parametrize(
+    ("joining", "id_", "expected"),
+    [
+        (Joining.FUSED, None, "conf-7"),
+        (Joining.FUSED, "conf-1", "conf-7"),  # the room is a name, and may have another id by now
+        (Joining.EXPLICIT, None, None),
+        (Joining.EXPLICIT, "conf-1", "conf-1"),
+    ],
+)
+async def test_a_call_that_is_found_brings_the_id_of_the_room_that_it_made(
+    joining: Joining, id_: str | None, expected: str | None
+) -> None:
     found = Call(provider="scripted", id="call-7", to=ANN, conference_id="conf-7")
-    unmade = Conference(provider="scripted", key="k-room")
-    for into, conference_id in ((unmade, "conf-7"), (ROOM, "conf-1")):
-        provider = Scripted(create_call=[lost()], find=[(found,)], capabilities=finds("create_call"))
-        dialled = await steps(provider).run(dial(into))
-        assert (dialled.conference.id, dialled.conference.key) == (conference_id, "k-room")
+    capabilities = finds("create_call", joining=joining)
+    provider = Scripted(create_call=[lost()], find=[(found,)], capabilities=capabilities)
+    dialled = await steps(provider).run(dial(Conference(provider="scripted", key="k-room", id=id_)))
+    assert (dialled.conference.id, dialled.conference.key) == (expected, "k-room")
+
+
+async def test_a_call_that_has_reported_itself_is_the_one_whose_reply_was_lost() -> None:
+    """It has an address of its own, so whether the provider can look it up does not matter."""
+    asked: list[float] = []
+
+    async def reported() -> Call | None:
+        asked.append(anyio.current_time() - begun)
+        return CALL if len(asked) == 3 else None
+
+    for capabilities, looks in ((Capabilities(), 0), (finds("create_call"), 2)):
+        asked.clear()
+        provider = Scripted(create_call=[lost()], find=[()], capabilities=capabilities)
+        begun = anyio.current_time()
+        dialled = await steps(provider).run(dial(ROOM, reported=reported))
+        assert dialled == Dialled(call=CALL, membership=Membership.EXPLICIT, conference=ROOM)
+        assert asked == pytest.approx([0, 0.5, 2.5])
+        assert len(provider.of("find")) == looks
+
+
+async def test_a_call_that_has_not_reported_itself_is_not_made_up() -> None:
+    async def nothing() -> None:
+        return None
+
+    provider = Scripted(create_call=[lost()])
+    with pytest.raises(OutcomeUnknown):
+        await steps(provider).run(dial(reported=nothing))
+    assert len(provider.sent) == 1
 
 
 async def test_what_is_found_of_any_other_operation_is_its_result() -> None:
@@ -952,7 +990,7 @@ async def test_a_request_that_is_on_its_way_is_not_withdrawn() -> None:
 
 async def test_a_read_is_sent_again_until_it_is_answered() -> None:
     snapshot = Snapshot(calls=(CALL,))
-    provider = Scripted(fetch=[down(), limited(1), lost(), anyio.sleep_forever, snapshot])
+    provider = Scripted(fetch=[down(), limited(1), down(), anyio.sleep_forever, snapshot])
     begun = anyio.current_time()
     assert await steps(provider, request_timeout=3 * SECOND).read("fetch", ref=CALL) is snapshot
     assert [each.arguments for each in provider.sent] == [{"ref": CALL}] * 5
@@ -984,9 +1022,10 @@ async def test_a_read_that_is_turned_away_comes_again_at_the_pace_of_its_class()
     assert 5 <= provider.pauses("fetch")[0] <= 6.25
 
 
-async def test_a_read_that_is_refused_is_not_sent_again() -> None:
-    provider = Scripted(fetch=[NotFound("no such call"), Snapshot()])
-    with pytest.raises(NotFound):
+@pytest.mark.parametrize("error", [NotFound("no such call"), OutcomeUnknown("nothing shows, which proves nothing")])
+async def test_a_read_that_is_refused_is_not_sent_again(error: ProviderError) -> None:
+    provider = Scripted(fetch=[error, Snapshot()])
+    with pytest.raises(type(error)):
         await steps(provider).read("fetch", ref=CALL)
     assert len(provider.sent) == 1
 
