@@ -28,6 +28,7 @@ from confkit import (
     WebhookRequest,
     hookimpl,
 )
+from confkit.blocking import BlockingMeeting
 from confkit.meeting import Meeting
 
 OURS = "+12018994444"
@@ -379,8 +380,8 @@ class TestEveryProvider:
             assert sent == []
 
 
-def left_with(client: Client, error: Exception) -> None:
-    client.__exit__(type(error), error, None)
+def left_with(block: Client | BlockingMeeting, error: Exception) -> None:
+    block.__exit__(type(error), error, None)
     raise error
 
 
@@ -533,6 +534,50 @@ class TestBlockingMeetings:
                 planned.say("Hello")
         assert len(provider.requests) == sent
         assert provider.exchange.still_up() == ()
+
+    def test_in_a_forked_process(self, provider: FakeProvider) -> None:
+        with Client(provider, caller_id=OURS) as client, client.connect(ANN, BOB, CY) as meeting:
+            events = meeting.events()
+            meeting.mute(ANN)
+            next(events)
+            assert FORKED in said_by_a_child(partial(meeting.say, "Hello"))
+            assert FORKED in said_by_a_child(partial(next, events))
+            assert FORKED in said_by_a_child(partial(meeting.__exit__, None, None, None))
+            assert said_by_a_child(partial(left_with, meeting, ZeroDivisionError("mine"))) == "mine"
+            assert said_by_a_child(events.close) == "no error"  # as the garbage collector does it
+            assert meeting.state is MeetingState.ESTABLISHED
+        assert provider.exchange.still_up() == ()
+
+    @pytest.mark.anyio
+    async def test_left_in_an_event_loop_it_ends(self, provider: FakeProvider) -> None:
+        client = Client(provider, caller_id=OURS)
+        await anyio.to_thread.run_sync(client.__enter__)
+        meeting = await anyio.to_thread.run_sync(client.connect, ANN, BOB, CY)
+        await anyio.to_thread.run_sync(meeting.__enter__)
+        with pytest.raises(ConfkitError, match="AsyncClient"):
+            meeting.say("Hello")
+        meeting.__exit__(None, None, None)
+        assert meeting.state is MeetingState.ENDED
+        client.__exit__(None, None, None)
+        assert provider.exchange.still_up() == ()
+
+    def test_an_interrupt_while_it_rings_ends_it(self) -> None:
+        provider = FakeProvider(answer_after=600)
+
+        def interrupt() -> None:
+            while len(provider.exchange.calls) < 3:
+                threading.Event().wait(0.001)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+        interrupting = threading.Thread(target=interrupt)
+        with Client(provider, caller_id=OURS) as client:
+            meeting = client.connect(ANN, BOB, CY, answer_timeout=3600)
+            interrupting.start()
+            with pytest.raises(KeyboardInterrupt):
+                meeting.__enter__()
+            meeting.wait_until_ended()  # without another word
+            assert provider.exchange.still_up() == ()
+        interrupting.join()
 
     def test_from_many_threads(self, provider: FakeProvider) -> None:
         problems: list[BaseException] = []
