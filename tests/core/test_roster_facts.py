@@ -84,6 +84,14 @@ def test_what_an_event_says(what: Event, facts: Facts) -> None:
         ({"stage": Stage.ANSWERED}, Facts(answered_at=at(1))),
         ({"stage": Stage.JOINED}, Facts(answered_at=at(1), joined=membership(1, ON_BRIDGE))),
         ({"stage": Stage.JOINED, "member": member()}, Facts(answered_at=at(1), joined=membership(1))),
+        (
+            {"stage": Stage.JOINED, "call": CALL},
+            Facts(call_id="c-1", dialled_at=at(1), answered_at=at(1), joined=membership(1, ON_BRIDGE)),
+        ),
+        (
+            {"stage": Stage.ENDED, "call": CALL, "outcome": Outcome.LEFT},
+            Facts(call_id="c-1", dialled_at=at(1), outcome=(at(1), "left")),
+        ),
         ({"stage": Stage.UPDATED, "member": member(MemberState.LEFT)}, Facts(left=membership(1))),
         ({"stage": Stage.UPDATED, "member": member()}, Facts()),
         ({"stage": Stage.UPDATED, "mute": False}, Facts(mute=Change(at(1), 3, False))),
@@ -102,7 +110,8 @@ def test_what_a_report_says(about: dict[str, Any], facts: Facts) -> None:
 
 def test_of_two_changes_at_one_instant_the_later_to_come_holds() -> None:
     first, second = Change(at(1), 1, True), Change(at(1), 2, False)
-    assert Facts(mute=first, hold=second).merge(Facts(mute=second, hold=first)) == Facts(mute=second, hold=second)
+    one, other = Facts(mute=first, hold=second), Facts(mute=second, hold=first)
+    assert one.merge(other) == other.merge(one) == Facts(mute=second, hold=second)
     older = Change(at(0), 9, True)
     assert Facts(mute=older).merge(Facts(mute=first)).mute == first
 
