@@ -40,7 +40,7 @@ MODULES = {
     "table": ["tests/core/test_flow_meeting.py"],
     "roster": ["tests/core/test_roster_facts.py", "tests/core/test_roster.py"],
     "intake": ["tests/core/test_intake.py"],
-    "webhooks": ["tests/webhooks/test_receive.py"],
+    "webhooks": ["tests/core/test_receiver.py", "tests/webhooks/test_receive.py"],
 }
 #: Lines that write the log: what it says in passing is nobody's contract.
 LOGGING = [r"\b_?log\.(debug|info|warning|exception)\(", r"\blogger\(\)\."]

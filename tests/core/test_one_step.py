@@ -733,7 +733,7 @@ async def test_a_call_that_is_found_is_dialled_as_its_reply_would_have_said(
     [
         (Joining.FUSED, None, "conf-7"),
         (Joining.FUSED, "conf-1", "conf-7"),  # the room is a name, and may have another id by now
-        (Joining.EXPLICIT, None, None),
+        (Joining.EXPLICIT, None, "conf-7"),
         (Joining.EXPLICIT, "conf-1", "conf-1"),
     ],
 )
@@ -1022,12 +1022,19 @@ async def test_a_read_that_is_turned_away_comes_again_at_the_pace_of_its_class()
     assert 5 <= provider.pauses("fetch")[0] <= 6.25
 
 
-@pytest.mark.parametrize("error", [NotFound("no such call"), OutcomeUnknown("nothing shows, which proves nothing")])
-async def test_a_read_that_is_refused_is_not_sent_again(error: ProviderError) -> None:
-    provider = Scripted(fetch=[error, Snapshot()])
-    with pytest.raises(type(error)):
+async def test_a_read_that_is_refused_is_not_sent_again() -> None:
+    provider = Scripted(fetch=[NotFound("no such call"), Snapshot()])
+    with pytest.raises(NotFound):
         await steps(provider).read("fetch", ref=CALL)
     assert len(provider.sent) == 1
+
+
+async def test_a_read_whose_outcome_is_unknown_is_sent_again_but_for_a_look_up_which_has_answered() -> None:
+    provider = Scripted(fetch=[lost(), Snapshot()], find=[lost(), (CALL,)])
+    await steps(provider).read("fetch", ref=CALL)
+    with pytest.raises(OutcomeUnknown):
+        await steps(provider).read("find", op_key="k-1", hint=FindHint(operation="create_call"))
+    assert [each.operation for each in provider.sent] == ["fetch", "fetch", "find"]
 
 
 @pytest.mark.parametrize(

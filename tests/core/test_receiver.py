@@ -1,0 +1,419 @@
+"""The webhook receiver alone: whom it lets in, what it hands to the provider and on, and what it answers."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import pytest
+
+from confkit import CallAnswered, Event, RecordingFailed, RecordingReady, WebhookRejected, WebhookReply, WebhookRequest
+from confkit.errors import SettingsError
+from confkit.events import Received
+from confkit.webhooks import BODY_TIME, LARGEST_BODY, LARGEST_QUERY, MOST_PARAMETERS, Addresses, Receiver
+
+pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
+
+PUBLIC = "https://us.example/hooks"
+BASIC = "Basic " + base64.b64encode(b"ann:se cret:x").decode()
+ANSWERED = CallAnswered(provider="p", id="e-1", call_id="call-1")
+READY = RecordingReady(provider="p", id="e-2", recording_id="r-1", call_id="call-1")
+BROKEN = RecordingFailed(provider="p", id="e-3", recording_id="r-1", call_id="call-1")
+
+
+class Desk:
+    """A receiver with a provider and meetings behind it.
+
+    Attributes:
+        seen: what the provider was given to read.
+        taken: the events that were handed on.
+    """
+
+    def __init__(self, *events: Event, meetings: tuple[str, ...] = ("m-1",), fails: Any = None, **login: Any) -> None:
+        self.seen: list[WebhookRequest] = []
+        self.taken: list[Event] = []
+        self.addresses = Addresses(PUBLIC, **login)
+        self.reply = WebhookReply(status=202, headers={"X-Said": "thanks"}, body=b"ok")
+        self.fails = fails
+        self.stumbles: set[str] = set()
+        self.open = True
+        self._events = events
+        hook, intake = SimpleNamespace(receive=self._read), SimpleNamespace(accept=self._accept)
+        steps = SimpleNamespace(implemented={"receive"}, hook=hook, provider="p")
+        self.engine: Any = SimpleNamespace(steps=steps, intake=intake, meetings=set(meetings))
+        self.receiver = Receiver(self.addresses, lambda: self.engine if self.open else None)
+
+    async def _read(self, request: WebhookRequest) -> Received:
+        self.seen.append(request)
+        if self.fails is not None:
+            raise self.fails
+        return Received(events=self._events, reply=self.reply)
+
+    def _accept(self, event: Event) -> None:
+        if event.id.rpartition(" ")[2] in self.stumbles:
+            raise RuntimeError("the disk is full")
+        self.taken.append(event)
+
+    def path(self, root: str = "m-1", leg: str = "") -> str:
+        """The path of a callback URL."""
+        return self.addresses.below(root).removeprefix("https://us.example") + root + leg
+
+    async def receive(self, path: str | None = None, method: str = "POST", **about: Any) -> WebhookReply:
+        """Give it a request as an application does."""
+        return await self.receiver.receive(WebhookRequest(method=method, path=path or self.path(), **about))
+
+    async def serve(self, *messages: dict[str, Any], **scope: Any) -> list[dict[str, Any]]:
+        """Give it a request as a server does; gives what it sends."""
+        waiting = list(messages) or [{"type": "http.request", "body": b"{}"}]
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> Any:
+            if not waiting:
+                await anyio.sleep_forever()
+            return waiting.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        given = {"type": "http", "method": "POST", "path": self.path(), "headers": [], "query_string": b""}
+        await self.receiver({**given, **scope}, receive, send)
+        return sent
+
+
+# --- addresses
+
+
+def test_a_callback_url_holds_an_unguessable_token_for_its_meeting() -> None:
+    one, other = Addresses(PUBLIC + "/"), Addresses(PUBLIC)
+    assert re.fullmatch(rf"{PUBLIC}/[\w-]{{22}}/", one.below("m-1"))
+    assert one.below("m-1") == one.below("m-1")
+    assert len({one.below("m-1"), one.below("m-2"), other.below("m-1")}) == 3  # nor one of an earlier client
+    assert one.public_url == PUBLIC
+    assert repr(one) == f"Addresses({PUBLIC!r})"
+
+
+def test_the_login_stands_in_the_url_that_the_platform_is_given_and_nowhere_else() -> None:
+    addresses = Addresses(PUBLIC, user="an/n", password="se@cret")
+    assert addresses.below("m-1").startswith("https://an%2Fn:se%40cret@us.example/hooks/")
+    assert "cret" not in repr(addresses) + addresses.public_url
+
+
+@pytest.mark.parametrize("mount", ["", "/hooks", "/deep/er"])
+@pytest.mark.parametrize("end", ["", "/"])
+@pytest.mark.parametrize(("root", "leg"), [("m-1", ""), ("m-1", "/leg-1"), ("incoming", "")])
+def test_the_end_of_a_path_says_whose_it_is(mount: str, end: str, root: str, leg: str) -> None:
+    addresses = Addresses(PUBLIC)
+    token = addresses.below(root).split("/")[-2]
+    assert addresses.tail_of(f"{mount}/{token}/{root}{leg}{end}") == (f"/{token}/{root}{leg}", root + leg)
+
+
+def test_a_path_that_we_did_not_make_is_nobodys() -> None:
+    addresses = Addresses(PUBLIC)
+    token = addresses.below("m-1").split("/")[-2]
+    empty = addresses.below("").split("/")[-2]
+    wrong = ("A" if token[0] != "A" else "B") + token[1:]
+    for path in (
+        "",
+        "/",
+        f"/{wrong}/m-1",
+        f"/{token}/m-2",
+        f"/{token}/incoming",
+        f"/{token}",
+        f"/{token}/m-1/leg-x",
+        f"/{token}/m-1/leg-1/more",
+        f"/{token}/x-1",
+        f"/{empty}/",
+        f"/{token[:-1]}/m-1",
+        f"{token}/m-1",
+    ):
+        assert addresses.tail_of(path) is None, path
+
+
+@pytest.mark.parametrize(
+    ("header", "right"),
+    [
+        (BASIC, True),
+        (f"  {BASIC} ", True),
+        (BASIC.replace("Basic", "BASIC"), True),
+        (BASIC.replace("Basic ", "basic   "), True),
+        (BASIC.replace("Basic", "Bearer"), False),
+        (BASIC.replace("Basic ", ""), False),
+        (BASIC[:-4], False),
+        (BASIC + "x", False),
+        ("Basic \udcff", False),
+        ("", False),
+    ],
+)
+def test_credentials_are_those_that_were_set_under_the_scheme_basic(header: str, right: bool) -> None:
+    assert Addresses(PUBLIC, user="ann", password="se cret:x").lets_in(header) is right
+    assert Addresses(PUBLIC).lets_in(header) is True
+
+
+@pytest.mark.parametrize(
+    ("url", "login", "words"),
+    [
+        ("ftp://us.example", {}, "public_url is where"),
+        ("https://", {}, "public_url is where"),
+        ("https://us.example:0/x", {}, "public_url is where"),
+        ("https://us.example:x/", {}, "public_url is where"),
+        ("https://us.example/a b", {}, "public_url is where"),
+        ("https://us.example/a\n", {}, "public_url is where"),
+        (None, {}, "public_url is where"),
+        ("https://us.example/?a=1", {}, "no query or fragment"),
+        ("https://us.example/#a", {}, "no query or fragment"),
+        ("https://a:b@us.example/", {}, "no '@'"),
+        (PUBLIC, {"user": "ann"}, "go together"),
+        (PUBLIC, {"password": "x"}, "go together"),
+        (PUBLIC, {"user": "", "password": "x"}, "not empty and has no colon"),
+        (PUBLIC, {"user": "a:b", "password": "x"}, "not empty and has no colon"),
+        (PUBLIC, {"user": "a\n", "password": "x"}, "control characters"),
+        (PUBLIC, {"user": "a", "password": "x\n"}, "control characters"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_each_for_its_reason(url: Any, login: Any, words: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Addresses(url, **login)
+    assert len(raised.value.problems) == 1
+    assert words in raised.value.problems[0]
+    assert str(raised.value).startswith("confkit")
+
+
+@pytest.mark.parametrize("url", ["http://us.example", "https://us.example:8443/a/b"])
+def test_settings_that_work_are_taken(url: str) -> None:
+    assert Addresses(url, user="a", password="").below("m-1").startswith(f"{url.partition('://')[0]}://a:@us.example")
+
+
+# --- what is let in
+
+
+async def test_a_request_is_read_by_the_provider_and_its_events_are_handed_on() -> None:
+    desk = Desk(ANSWERED, READY)
+    path = desk.path(leg="/leg-1")
+    url = f"https://proxy.example/other{path}?a=1&b=2"
+    reply = await desk.receive(path, headers={"x": "y"}, query={"a": "1", "b": "2"}, body=b"{}", url=url)
+    assert reply == desk.reply
+    (seen,) = desk.seen
+    tail = path.removeprefix("/hooks")
+    assert (seen.method, seen.path, seen.url) == ("POST", tail, f"{PUBLIC}{tail}?a=1&b=2")
+    assert (seen.headers, seen.query, seen.body) == ({"x": "y"}, {"a": "1", "b": "2"}, b"{}")
+    assert [(type(event), event.flow, event.id) for event in desk.taken] == [
+        (CallAnswered, "m-1/leg-1", "m-1 e-1"),
+        (RecordingReady, "m-1/leg-1", "m-1 e-2"),
+    ]
+    await desk.receive(path, method="GET")
+    assert desk.seen[-1].url == f"{PUBLIC}{tail}"
+
+
+async def test_what_comes_for_a_number_belongs_to_no_meeting_by_its_address() -> None:
+    desk = Desk(ANSWERED)
+    await desk.receive(desk.path("incoming"))
+    assert [(event.flow, event.id) for event in desk.taken] == [(None, "e-1")]
+
+
+async def test_of_a_meeting_that_is_over_only_its_recordings_are_told() -> None:
+    desk = Desk(ANSWERED, READY, BROKEN, meetings=("m-2",))
+    assert await desk.receive() == desk.reply
+    assert [type(event) for event in desk.taken] == [RecordingReady, RecordingFailed]
+    desk = Desk(ANSWERED, meetings=())
+    await desk.receive(desk.path("incoming"))
+    assert len(desk.taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("about", "status", "headers"),
+    [
+        ({"path": "/nowhere"}, 404, {}),
+        ({"method": "PUT"}, 405, {"allow": "GET, POST"}),
+        ({"method": "HEAD"}, 405, {"allow": "GET, POST"}),
+        ({"body": b"x" * (LARGEST_BODY + 1)}, 413, {}),
+        ({"url": "https://us.example/?" + "x" * (LARGEST_QUERY + 1)}, 414, {}),
+        ({"query": {"a": "x" * LARGEST_QUERY}}, 414, {}),
+        ({"query": {"x" * LARGEST_QUERY: "a"}}, 414, {}),
+    ],
+)
+async def test_what_is_refused_changes_nothing(about: Any, status: int, headers: Mapping[str, str]) -> None:
+    desk = Desk(ANSWERED)
+    assert await desk.receive(**about) == WebhookReply(status=status, headers=headers)
+    assert (desk.seen, desk.taken) == ([], [])
+
+
+async def test_what_is_as_long_as_it_may_be_is_taken() -> None:
+    desk = Desk(ANSWERED)
+    await desk.receive(body=b"x" * LARGEST_BODY)
+    await desk.receive(url="https://us.example/?" + "x" * LARGEST_QUERY, query={"a": "x" * (LARGEST_QUERY - 1)})
+    assert len(desk.seen) == 2
+
+
+async def test_without_the_credentials_nobody_is_let_in() -> None:
+    desk = Desk(ANSWERED, user="ann", password="se cret:x")
+    path = desk.path().partition("us.example")[2]
+    refused = WebhookReply(status=401, headers={"www-authenticate": 'Basic realm="confkit"'})
+    assert await desk.receive(path) == refused
+    assert await desk.receive(path, headers={"authorization": BASIC + "x"}) == refused
+    assert await desk.receive(path, headers={"authorization": BASIC}) == desk.reply
+    # whoever has no path that is ours is not even asked for them
+    assert (await desk.receive("/nowhere")).status == 404
+    assert (await desk.receive(path, method="PUT")).status == 401
+
+
+async def test_where_no_url_was_given_out_nothing_is_let_in() -> None:
+    desk = Desk(ANSWERED)
+    desk.receiver = Receiver(None, lambda: desk.engine)
+    assert (await desk.receive()).status == 404
+    assert desk.seen == []
+
+
+async def test_a_client_that_is_not_open_says_so() -> None:
+    desk = Desk(ANSWERED)
+    desk.open = False
+    assert await desk.receive() == WebhookReply(status=503)
+
+
+async def test_a_provider_without_webhooks_has_none() -> None:
+    desk = Desk(ANSWERED)
+    desk.engine.steps.implemented = set()
+    assert (await desk.receive()).status == 404
+    assert desk.seen == []
+
+
+@pytest.mark.parametrize(
+    ("fails", "status"),
+    [
+        (WebhookRejected("a forgery"), 403),
+        (WebhookRejected("a forgery", status=400), 400),
+        (WebhookRejected("a forgery", status=499), 499),
+        (WebhookRejected("a forgery", status=399), 400),
+        (WebhookRejected("a forgery", status=500), 400),
+        (KeyError("callId"), 400),
+    ],
+)
+async def test_what_the_provider_cannot_read_is_the_senders_mistake(fails: Exception, status: int) -> None:
+    desk = Desk(ANSWERED, fails=fails)
+    assert (await desk.receive()).status == status
+    assert desk.taken == []
+
+
+async def test_an_event_that_cannot_be_handed_on_is_asked_for_again_and_holds_up_no_other() -> None:
+    desk = Desk(ANSWERED, READY)
+    desk.stumbles = {"e-1"}
+    assert await desk.receive() == WebhookReply(status=500)
+    assert [event.id for event in desk.taken] == ["m-1 e-2"]
+
+
+# --- as an ASGI application
+
+
+async def test_a_request_is_served() -> None:
+    desk = Desk(ANSWERED)
+    path = desk.path()
+    tail = path.removeprefix("/hooks")
+    sent = await desk.serve(
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.request", "more_body": True},
+        {"type": "http.request", "body": b"}"},
+        method="post",
+        path=path,
+        query_string="a=1&b=&c=%20\xe9".encode("latin-1"),
+        headers=[(b"X-One", b"1"), (b"x-one", b"2"), (b"Y", "\xe9".encode("latin-1"))],
+    )
+    assert sent == [
+        {
+            "type": "http.response.start",
+            "status": 202,
+            "headers": [(b"content-length", b"2"), (b"x-said", b"thanks")],
+        },
+        {"type": "http.response.body", "body": b"ok"},
+    ]
+    (seen,) = desk.seen
+    assert (seen.method, seen.path, seen.body) == ("POST", tail, b"{}")
+    assert seen.headers == {"x-one": "1, 2", "y": "\xe9"}
+    assert (seen.query["a"], seen.query["b"], len(seen.query)) == ("1", "", 3)
+    assert seen.url == f"{PUBLIC}{tail}?a=1&b=&c=%20\xe9"
+    assert [event.flow for event in desk.taken] == ["m-1"]
+
+
+async def test_a_request_without_a_query_is_served_without() -> None:
+    desk = Desk(ANSWERED)
+    assert (await desk.serve(method="GET"))[0]["status"] == 202
+    assert (desk.seen[0].query, desk.seen[0].url) == ({}, PUBLIC + desk.path().removeprefix("/hooks"))
+
+
+def header(sent: list[dict[str, Any]], name: bytes) -> bytes | None:
+    return dict(sent[0]["headers"]).get(name)
+
+
+@pytest.mark.parametrize(
+    ("scope", "status"),
+    [
+        ({"path": "/nowhere"}, 404),
+        ({"method": "PUT"}, 405),
+        ({"query_string": b"x" * (LARGEST_QUERY + 1)}, 414),
+        ({"query_string": b"&".join([b"a=1"] * (MOST_PARAMETERS + 1))}, 400),
+        ({"headers": [(b"content-length", str(LARGEST_BODY + 1).encode())]}, 413),
+        ({"headers": [(b"content-length", b"9" * 5000)]}, 413),
+    ],
+)
+async def test_the_body_of_what_is_refused_is_not_read(scope: dict[str, Any], status: int) -> None:
+    desk = Desk(ANSWERED)
+    unread = {"type": "a message that nobody may ask for"}
+    sent = await desk.serve(unread, **scope)
+    assert [sent[0]["status"], sent[1]["body"]] == [status, b""]
+    assert header(sent, b"content-length") == b"0"
+    assert (header(sent, b"allow") is not None) is (status == 405)
+    assert header(sent, b"connection") is None
+    assert (desk.seen, desk.taken) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {"query_string": b"x" * LARGEST_QUERY},
+        {"query_string": b"&".join([b"a=1"] * MOST_PARAMETERS)},
+        {"headers": [(b"content-length", str(LARGEST_BODY).encode())]},
+        {"headers": [(b"content-length", b"some")]},
+        {"headers": [(b"content-length", "\xb2".encode("latin-1"))]},
+    ],
+)
+async def test_what_is_within_the_limits_is_read(scope: dict[str, Any]) -> None:
+    assert (await Desk(ANSWERED).serve(**scope))[0]["status"] == 202
+
+
+@pytest.mark.parametrize(("more", "status"), [(0, 202), (1, 413)])
+async def test_a_body_is_read_up_to_its_limit(more: int, status: int) -> None:
+    desk = Desk(ANSWERED)
+    half = LARGEST_BODY // 2
+    sent = await desk.serve(
+        {"type": "http.request", "body": b"x" * half, "more_body": True},
+        {"type": "http.request", "body": b"x" * (half + more)},
+    )
+    assert sent[0]["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("version", "closes"), [({}, True), ({"http_version": "1.0"}, True), ({"http_version": "2"}, False)]
+)
+async def test_a_body_that_does_not_come_is_waited_for_so_long(version: dict[str, str], closes: bool) -> None:
+    desk = Desk(ANSWERED)
+    begun = anyio.current_time()
+    sent = await desk.serve({"type": "http.request", "body": b"x", "more_body": True}, **version)
+    assert anyio.current_time() - begun == pytest.approx(BODY_TIME)
+    assert sent[0]["status"] == 408
+    assert (header(sent, b"connection") == b"close") is closes
+    assert desk.seen == []
+
+
+async def test_who_has_hung_up_is_not_answered() -> None:
+    desk = Desk(ANSWERED)
+    assert await desk.serve({"type": "http.disconnect"}) == []
+    assert desk.seen == []
+
+
+async def test_a_websocket_is_closed_and_anything_else_is_the_applications_business() -> None:
+    desk = Desk(ANSWERED)
+    assert await desk.serve(type="websocket") == [{"type": "websocket.close"}]
+    with pytest.raises(RuntimeError, match="HTTP"):
+        await desk.serve(type="lifespan")
