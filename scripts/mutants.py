@@ -34,7 +34,12 @@ MUTMUT = Path(sys.executable).with_name("mutmut")
 MODULES = {
     "policy": ["tests/core/test_policy.py"],
     "pacing": ["tests/core/test_pacing.py"],
-    "steps": ["tests/core/test_one_step.py", "tests/core/test_steps.py", "tests/core/test_steps_doubt.py"],
+    "steps": [
+        "tests/core/test_one_step.py",
+        "tests/core/test_one_step_unknown.py",
+        "tests/core/test_steps.py",
+        "tests/core/test_steps_doubt.py",
+    ],
     "sequence": ["tests/core/test_flow_meeting.py"],
     "leg": ["tests/core/test_flow_leg.py"],
     "table": ["tests/core/test_flow_meeting.py"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,25 +10,13 @@ from typing import Any
 import anyio
 import pytest
 import structlog
-from attrs import frozen
 
 from confkit import (
-    Bridge,
     Call,
-    CallSpec,
     Capabilities,
-    Conference,
-    ConferencePatch,
     Conflict,
     Dialled,
     FindHint,
-    Idempotency,
-    InvalidRequest,
-    Joining,
-    Member,
-    MemberOptions,
-    MemberPatch,
-    Membership,
     NotFound,
     Op,
     OutcomeUnknown,
@@ -38,7 +25,6 @@ from confkit import (
     ProviderError,
     RateClass,
     RateLimited,
-    RecordAction,
     Snapshot,
     StepOutcome,
     StepRecord,
@@ -48,227 +34,37 @@ from confkit import (
 )
 from confkit.clock import Clock
 from confkit.errors import Withdrawn
-from confkit.hookspecs import ProviderSpec
-from confkit.models import STOP, ConferenceSpec, Media
+from confkit.models import STOP
 from confkit.pacing import Priority, Withdrawal
-from confkit.plugins import open_provider
-from confkit.steps import StepRequest, Steps
+from confkit.steps import Steps
 from confkit.trace import Trace
+from tests.core.scripted_steps import (
+    ANN,
+    BRIDGE,
+    CALL,
+    DIALLED,
+    EVERY,
+    FREES,
+    MEMBER,
+    ONCE,
+    OURS,
+    ROOM,
+    SECOND,
+    SPEC,
+    Scripted,
+    Watcher,
+    dial,
+    down,
+    finds,
+    hang_up,
+    join,
+    limited,
+    lost,
+    request,
+    steps,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
-
-OURS = "+12018994444"
-ANN = "+19195550101"
-SECOND = timedelta(seconds=1)
-ROOM = Conference(provider="scripted", key="k-room", id="conf-1")
-CALL = Call(provider="scripted", id="call-1", to=ANN)
-MEMBER = Member(provider="scripted", id="member-1", call_id="call-1", conference=ROOM)
-BRIDGE = Bridge(provider="scripted", id="bridge-1")
-DIALLED = Dialled(call=CALL, membership=Membership.EXPLICIT)
-SPEC = CallSpec(to=ANN, caller_id=OURS)
-
-Reply = object | Exception | Callable[[], Awaitable[object]]
-
-
-@frozen(kw_only=True)
-class Sent:
-    """One request that reached the provider."""
-
-    operation: str
-    at: float
-    arguments: dict[str, Any]
-    op: Op | None
-
-
-class Scripted(ProviderSpec):
-    """A provider whose replies are scripted, operation by operation; the last one is given again and again.
-
-    A reply is what to return, an exception to raise, or a function to await.
-    """
-
-    name = "scripted"
-
-    def __init__(self, *, capabilities: Any = None, **replies: Any) -> None:
-        self.sent: list[Sent] = []
-        self._capabilities = capabilities or Capabilities()
-        self._replies: dict[str, list[Reply]] = {operation: list(script) for operation, script in replies.items()}
-        if "find" not in replies:
-            self.find = None  # type: ignore[assignment,method-assign] # pluggy finds methods only
-
-    async def _reply(self, operation: str, op: Op | None = None, **arguments: Any) -> Any:
-        self.sent.append(Sent(operation=operation, at=anyio.current_time(), arguments=arguments, op=op))
-        script = self._replies[operation]
-        reply = script.pop(0) if len(script) > 1 else script[0]
-        if isinstance(reply, Exception):
-            raise reply
-        return await reply() if callable(reply) else reply
-
-    def of(self, operation: str) -> list[Sent]:
-        """The requests of one operation."""
-        return [each for each in self.sent if each.operation == operation]
-
-    def pauses(self, operation: str) -> list[float]:
-        """The seconds between them."""
-        return [later.at - earlier.at for earlier, later in itertools.pairwise(self.of(operation))]
-
-    @hookimpl
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
-
-    @hookimpl
-    async def create_conference(self, spec: ConferenceSpec, op: Op) -> Any:
-        return await self._reply("create_conference", op, spec=spec)
-
-    @hookimpl
-    async def create_call(self, spec: CallSpec, op: Op, into: Conference | Bridge | None) -> Any:
-        return await self._reply("create_call", op, spec=spec, into=into)
-
-    @hookimpl
-    async def end_conference(self, conference: Conference, op: Op) -> Any:
-        return await self._reply("end_conference", op, conference=conference)
-
-    @hookimpl
-    async def hang_up(self, call: Call, op: Op) -> Any:
-        return await self._reply("hang_up", op, call=call)
-
-    @hookimpl
-    async def remove_member(self, member: Member, op: Op) -> Any:
-        return await self._reply("remove_member", op, member=member)
-
-    @hookimpl
-    async def add_member(self, conference: Conference, call: Call, options: MemberOptions, op: Op) -> Any:
-        return await self._reply("add_member", op, conference=conference, call=call, options=options)
-
-    @hookimpl
-    async def create_bridge(self, calls: tuple[Call, ...], op: Op) -> Any:
-        return await self._reply("create_bridge", op, calls=calls)
-
-    @hookimpl
-    async def update_member(self, member: Member, patch: MemberPatch, op: Op) -> Any:
-        return await self._reply("update_member", op, member=member, patch=patch)
-
-    @hookimpl
-    async def update_conference(self, conference: Conference, patch: ConferencePatch, op: Op) -> Any:
-        return await self._reply("update_conference", op, conference=conference, patch=patch)
-
-    @hookimpl
-    async def end_bridge(self, bridge: Bridge, op: Op) -> Any:
-        return await self._reply("end_bridge", op, bridge=bridge)
-
-    @hookimpl
-    async def play(self, target: Conference | Member | Call | Bridge, media: Media, op: Op) -> Any:
-        return await self._reply("play", op, target=target, media=media)
-
-    @hookimpl
-    async def record(self, target: Conference | Call | Bridge, action: RecordAction, op: Op) -> Any:
-        return await self._reply("record", op, target=target, action=action)
-
-    @hookimpl
-    async def send_digits(self, call: Call, digits: str, op: Op) -> Any:
-        return await self._reply("send_digits", op, call=call, digits=digits)
-
-    @hookimpl
-    async def answer_call(self, call: Call, into: Conference | Bridge | None, op: Op) -> Any:
-        return await self._reply("answer_call", op, call=call, into=into)
-
-    @hookimpl
-    async def reject_call(self, call: Call, op: Op) -> Any:
-        return await self._reply("reject_call", op, call=call)
-
-    @hookimpl
-    async def transfer(self, call: Call, to: str, caller_id: str, op: Op) -> Any:
-        return await self._reply("transfer", op, call=call, to=to, caller_id=caller_id)
-
-    @hookimpl
-    async def fetch(self, ref: Conference | Call | Bridge) -> Any:
-        return await self._reply("fetch", ref=ref)
-
-    @hookimpl
-    async def list_calls(self, into: Conference | Bridge) -> Any:
-        return await self._reply("list_calls", into=into)
-
-    @hookimpl
-    async def find(self, op_key: str, hint: FindHint) -> Any:
-        return await self._reply("find", op_key=op_key, hint=hint)
-
-
-class Watcher:
-    """Keeps the records of steps."""
-
-    def __init__(self) -> None:
-        self.started: list[StepRecord] = []
-        self.finished: list[StepRecord] = []
-
-    @hookimpl
-    def step_started(self, step: StepRecord) -> None:
-        self.started.append(step)
-
-    @hookimpl
-    def step_finished(self, step: StepRecord) -> None:
-        self.finished.append(step)
-
-
-def steps(provider: Scripted, *plugins: object, **settings: Any) -> Steps:
-    name, manager = open_provider(provider, {}, plugins=plugins)
-    usual: dict[str, Any] = {"clock": Clock(), "request_timeout": 10 * SECOND}
-    return Steps(name, manager, **(usual | settings))
-
-
-def request(operation: str, *arguments: Any, key: str = "k-1", **changes: Any) -> StepRequest:
-    return StepRequest(operation=operation, arguments=arguments, op_key=key, step="m-1#1", **changes)
-
-
-def dial(into: Conference | Bridge | None = None, **changes: Any) -> StepRequest:
-    return request("create_call", SPEC, into, **changes)
-
-
-def hang_up(**changes: Any) -> StepRequest:
-    return request("hang_up", CALL, **changes)
-
-
-def join(**changes: Any) -> StepRequest:
-    return request("add_member", ROOM, CALL, MemberOptions(), **changes)
-
-
-def finds(*operations: str, **changes: Any) -> Capabilities:
-    return Capabilities(finds=frozenset(operations), **changes)
-
-
-def lost(**details: Any) -> OutcomeUnknown:
-    return OutcomeUnknown("the connection was lost", **details)
-
-
-def failed() -> OutcomeUnknown:
-    return OutcomeUnknown("the provider failed", status=500, answered=True)
-
-
-def down() -> Unavailable:
-    return Unavailable("the connection was refused")
-
-
-#: Every operation that changes something, with arguments and what it gives.
-EVERY: dict[str, tuple[tuple[object, ...], object]] = {
-    "create_conference": ((ConferenceSpec(caller_id=OURS),), ROOM),
-    "create_call": ((SPEC, None), DIALLED),
-    "add_member": ((ROOM, CALL, MemberOptions()), MEMBER),
-    "update_member": ((MEMBER, MemberPatch(mute=True)), None),
-    "remove_member": ((MEMBER,), None),
-    "update_conference": ((ROOM, ConferencePatch(mute=True)), None),
-    "end_conference": ((ROOM,), None),
-    "hang_up": ((CALL,), None),
-    "create_bridge": (((),), BRIDGE),
-    "end_bridge": ((BRIDGE,), None),
-    "play": ((ROOM, STOP), None),
-    "record": ((CALL, RecordAction.START), None),
-    "send_digits": ((CALL, "12"), None),
-    "transfer": ((CALL, ANN, OURS), CALL),
-    "answer_call": ((CALL, None), DIALLED),
-    "reject_call": ((CALL,), None),
-}
-#: What rings, is heard, or leaves something behind when it is done twice.
-ONCE = {"create_conference", "create_call", "create_bridge", "play", "send_digits", "transfer"}
-#: What makes nothing and keeps nobody: an ending meeting does nothing else.
-FREES = {"remove_member", "end_conference", "hang_up", "end_bridge", "reject_call"}
 
 
 # --- what is sent
@@ -409,11 +205,6 @@ async def test_an_error_of_a_read_names_its_provider_and_operation() -> None:
 
 
 # --- the provider's rate
-
-
-def limited(seconds: float | None) -> RateLimited:
-    wait = None if seconds is None else timedelta(seconds=seconds)
-    return RateLimited("too many requests", retry_after=wait)
 
 
 @pytest.mark.parametrize(
@@ -593,300 +384,6 @@ async def test_a_request_counts_against_the_class_of_what_it_is_about() -> None:
     assert abs(moments["k-refused"] - moments["k-held"]) >= 10
 
 
-# --- unknown outcomes
-
-
-async def test_an_attempt_that_may_have_been_executed_is_not_forgotten_over_a_later_refusal() -> None:
-    """The second request was refused; the first may have put somebody in all the same."""
-    for later in (PermissionDenied("not allowed any more"), NotFound("no such call"), Conflict("in already")):
-        first = lost()
-        provider = Scripted(add_member=[first, later])
-        with pytest.raises(OutcomeUnknown) as raised:
-            await steps(provider).run(join())
-        assert raised.value is first
-        assert raised.value.__cause__ is later
-        assert len(provider.sent) == 2
-
-
-async def test_the_last_doubt_is_the_one_that_stands() -> None:
-    first, second = lost(), lost()
-    provider = Scripted(add_member=[first, second, InvalidRequest("no")])
-    with pytest.raises(OutcomeUnknown) as raised:
-        await steps(provider).run(join())
-    assert raised.value is second
-
-
-async def test_a_doubt_is_forgotten_when_the_step_succeeds() -> None:
-    watcher = Watcher()
-    provider = Scripted(add_member=[lost(), down(), MEMBER])
-    assert await steps(provider, watcher).run(join()) is MEMBER
-    assert watcher.finished[0].outcome is StepOutcome.DONE
-
-
-async def test_a_plugin_that_breaks_or_keeps_silent_leaves_the_outcome_unknown() -> None:
-    for reply, words in (
-        (KeyError("x"), "KeyError"),
-        (anyio.sleep_forever, "no reply in time"),
-        ("nonsense", "str instead of Dialled"),
-    ):
-        provider = Scripted(create_call=[reply])
-        begun = anyio.current_time()
-        with pytest.raises(OutcomeUnknown, match=words) as raised:
-            await steps(provider, request_timeout=3 * SECOND).run(dial())
-        assert anyio.current_time() - begun == (6 if reply is anyio.sleep_forever else 0)
-        assert len(provider.sent) == 1
-        assert (raised.value.provider, raised.value.operation) == ("scripted", "create_call")
-        assert not raised.value.answered
-
-
-async def test_a_dial_is_looked_up_at_once_and_twice_again() -> None:
-    provider = Scripted(create_call=[lost()], find=[()], capabilities=finds("create_call"))
-    begun = anyio.current_time()
-    with pytest.raises(OutcomeUnknown):
-        await steps(provider).run(dial(ROOM))
-    assert [each.operation for each in provider.sent] == ["create_call", "find", "find", "find"]
-    assert [each.at - begun for each in provider.of("find")] == pytest.approx([0, 0.5, 2.5])
-    looked_up = provider.of("find")[0].arguments
-    assert looked_up == {"op_key": "k-1", "hint": FindHint(operation="create_call", into=ROOM, to=ANN)}
-
-
-async def test_what_the_provider_has_finished_with_is_looked_up_once() -> None:
-    provider = Scripted(create_call=[failed(), DIALLED], find=[()], capabilities=finds("create_call"))
-    assert await steps(provider).run(dial()) is DIALLED
-    assert [each.operation for each in provider.sent] == ["create_call", "find", "create_call"]
-
-
-@pytest.mark.parametrize(
-    ("asked", "hint"),
-    [
-        (dial(), FindHint(operation="create_call", to=ANN)),
-        (join(), FindHint(operation="add_member", into=ROOM, call=CALL)),
-        (hang_up(), FindHint(operation="hang_up")),
-        (request("transfer", CALL, ANN, OURS), FindHint(operation="transfer")),
-    ],
-)
-async def test_a_look_up_says_what_is_looked_for(asked: StepRequest, hint: FindHint) -> None:
-    script: dict[str, Any] = {asked.operation: [lost()]}
-    provider = Scripted(**script, find=[(CALL,)], capabilities=finds(asked.operation))
-    await steps(provider).run(asked)
-    assert [each.arguments["hint"] for each in provider.of("find")] == [hint]
-
-
-async def test_a_look_up_belongs_to_the_meeting() -> None:
-    provider = Scripted(create_call=[lost()], find=[(), (CALL,)], capabilities=finds("create_call"))
-    one = steps(provider)
-    trace = one.traces["m-1"] = Trace("m-1")
-    await one.run(dial(meeting="m-1"))
-    assert trace.reads == {"find": 2}
-    assert [record.outcome for record in trace.records] == [StepOutcome.ADOPTED]
-
-
-async def test_nothing_is_looked_up_that_the_provider_cannot_look_up() -> None:
-    looks: dict[str, Any] = {"find": [(CALL,)]}
-    replies: dict[str, Any]
-    for capabilities, replies in ((finds("add_member"), looks), (finds("create_call"), {})):
-        provider = Scripted(create_call=[failed()], **replies, capabilities=capabilities)
-        with pytest.raises(OutcomeUnknown):
-            await steps(provider).run(dial())
-        assert provider.of("find") == []
-
-
-async def test_a_look_up_that_fails_proves_nothing() -> None:
-    doubt = failed()
-    provider = Scripted(
-        create_call=[doubt, DIALLED], find=[InvalidRequest("not like this")], capabilities=finds("create_call")
-    )
-    with pytest.raises(OutcomeUnknown) as raised:
-        await steps(provider).run(dial())
-    assert raised.value is doubt
-    assert doubt.answered is False
-    assert len(provider.of("create_call")) == 1
-
-
-async def test_after_a_look_up_that_fails_there_is_another() -> None:
-    provider = Scripted(
-        create_call=[lost()], find=[InvalidRequest("not now"), (CALL,)], capabilities=finds("create_call")
-    )
-    dialled = await steps(provider).run(dial())
-    assert dialled.call is CALL
-    assert len(provider.of("find")) == 2
-
-
-@pytest.mark.parametrize(
-    ("into", "joining", "expected"),
-    [
-        (None, Joining.EXPLICIT, Dialled(call=CALL)),
-        (ROOM, Joining.EXPLICIT, Dialled(call=CALL, membership=Membership.EXPLICIT, conference=ROOM)),
-        (ROOM, Joining.FUSED, Dialled(call=CALL, membership=Membership.FUSED, conference=ROOM)),
-        (BRIDGE, Joining.FUSED, Dialled(call=CALL, membership=Membership.ON_ANSWER)),
-    ],
-)
-async def test_a_call_that_is_found_is_dialled_as_its_reply_would_have_said(
-    into: Conference | Bridge | None, joining: Joining, expected: Dialled
-) -> None:
-    provider = Scripted(create_call=[lost()], find=[(CALL,)], capabilities=finds("create_call", joining=joining))
-    assert await steps(provider).run(dial(into)) == expected
-
-
-@pytest.mark.parametrize(
-    ("joining", "id_", "expected"),
-    [
-        (Joining.FUSED, None, "conf-7"),
-        (Joining.FUSED, "conf-1", "conf-7"),  # the room is a name, and may have another id by now
-        (Joining.EXPLICIT, None, "conf-7"),
-        (Joining.EXPLICIT, "conf-1", "conf-1"),
-    ],
-)
-async def test_a_call_that_is_found_brings_the_id_of_the_room_that_it_made(
-    joining: Joining, id_: str | None, expected: str | None
-) -> None:
-    found = Call(provider="scripted", id="call-7", to=ANN, conference_id="conf-7")
-    capabilities = finds("create_call", joining=joining)
-    provider = Scripted(create_call=[lost()], find=[(found,)], capabilities=capabilities)
-    dialled = await steps(provider).run(dial(Conference(provider="scripted", key="k-room", id=id_)))
-    assert (dialled.conference.id, dialled.conference.key) == (expected, "k-room")
-
-
-async def test_a_call_that_has_reported_itself_is_the_one_whose_reply_was_lost() -> None:
-    """It has an address of its own, so whether the provider can look it up does not matter."""
-    asked: list[float] = []
-
-    async def reported() -> Call | None:
-        asked.append(anyio.current_time() - begun)
-        return CALL if len(asked) == 3 else None
-
-    for capabilities, looks in ((Capabilities(), 0), (finds("create_call"), 2)):
-        asked.clear()
-        provider = Scripted(create_call=[lost()], find=[()], capabilities=capabilities)
-        begun = anyio.current_time()
-        dialled = await steps(provider).run(dial(ROOM, reported=reported))
-        assert dialled == Dialled(call=CALL, membership=Membership.EXPLICIT, conference=ROOM)
-        assert asked == pytest.approx([0, 0.5, 2.5])
-        assert len(provider.of("find")) == looks
-
-
-async def test_a_call_that_has_not_reported_itself_is_not_made_up() -> None:
-    async def nothing() -> None:
-        return None
-
-    provider = Scripted(create_call=[lost()])
-    with pytest.raises(OutcomeUnknown):
-        await steps(provider).run(dial(reported=nothing))
-    assert len(provider.sent) == 1
-
-
-async def test_what_is_found_of_any_other_operation_is_its_result() -> None:
-    provider = Scripted(add_member=[lost()], find=[(MEMBER,)], capabilities=finds("add_member"))
-    assert await steps(provider).run(join()) is MEMBER
-
-
-async def test_a_refusal_after_a_doubt_is_looked_into() -> None:
-    """The second join was refused because the first had worked."""
-    watcher = Watcher()
-    provider = Scripted(
-        add_member=[lost(), Conflict("a member already")],
-        find=[(), (), (), (MEMBER,)],
-        capabilities=finds("add_member"),
-    )
-    assert await steps(provider, watcher).run(join()) is MEMBER
-    assert watcher.finished[0].outcome is StepOutcome.ADOPTED
-    assert len(provider.of("add_member")) == 2
-
-
-async def test_a_refusal_without_a_doubt_is_not_looked_into() -> None:
-    provider = Scripted(add_member=[Conflict("over")], find=[(MEMBER,)], capabilities=finds("add_member"))
-    with pytest.raises(Conflict):
-        await steps(provider).run(join())
-    assert provider.of("find") == []
-
-
-async def test_a_refusal_after_a_doubt_is_looked_into_once() -> None:
-    doubt = lost()
-    provider = Scripted(add_member=[doubt, Conflict("a member already")], find=[()], capabilities=finds("add_member"))
-    with pytest.raises(OutcomeUnknown) as raised:
-        await steps(provider).run(join())
-    assert raised.value is doubt
-    assert len(provider.of("find")) == 3 + 1
-
-
-async def test_two_calls_are_connected_again_where_an_empty_bridge_is_not() -> None:
-    for calls, sent in (((CALL, CALL), 2), ((), 1)):
-        provider = Scripted(create_bridge=[lost(), BRIDGE])
-        if sent == 1:
-            with pytest.raises(OutcomeUnknown):
-                await steps(provider).run(request("create_bridge", calls))
-        else:
-            assert await steps(provider).run(request("create_bridge", calls)) is BRIDGE
-        assert len(provider.sent) == sent
-
-
-@pytest.mark.parametrize(
-    ("idempotency", "window", "wait", "sent"),
-    [
-        (Idempotency.NONE, None, 0, 1),
-        (Idempotency.CLIENT_ID, None, 0, 2),
-        (Idempotency.CLIENT_ID, 10, 9, 2),
-        (Idempotency.KEY, None, 9, 2),
-        (Idempotency.KEY, 10, 4.9, 2),
-        (Idempotency.KEY, 10, 5, 1),
-        (Idempotency.KEY, 10, 8, 1),
-    ],
-)
-async def test_a_dial_is_sent_again_where_it_would_be_the_same_one(
-    idempotency: Idempotency, window: float | None, wait: float, sent: int
-) -> None:
-    async def after_a_while() -> None:
-        await anyio.sleep(wait)
-        raise lost()
-
-    capabilities = Capabilities(
-        idempotency=idempotency, idempotency_window=None if window is None else timedelta(seconds=window)
-    )
-    provider = Scripted(create_call=[after_a_while, DIALLED], capabilities=capabilities)
-    if sent == 2:
-        assert await steps(provider).run(dial()) is DIALLED
-    else:
-        with pytest.raises(OutcomeUnknown):
-            await steps(provider).run(dial())
-    assert len(provider.sent) == sent
-
-
-# --- steps that an earlier run has begun
-
-
-async def test_a_step_that_was_cut_off_is_looked_up_before_anything_is_sent() -> None:
-    watcher = Watcher()
-    provider = Scripted(create_call=[DIALLED], find=[(), (CALL,)], capabilities=finds("create_call"))
-    dialled = await steps(provider, watcher).run(dial(again=True))
-    assert dialled.call is CALL
-    assert [each.operation for each in provider.sent] == ["find", "find"]
-    assert (watcher.finished[0].outcome, watcher.finished[0].attempt) == (StepOutcome.ADOPTED, 1)
-
-
-async def test_a_dial_that_was_cut_off_and_does_not_show_is_not_sent_again() -> None:
-    provider = Scripted(create_call=[DIALLED], find=[()], capabilities=finds("create_call"))
-    with pytest.raises(OutcomeUnknown, match="cut off") as raised:
-        await steps(provider).run(dial(again=True))
-    assert provider.of("create_call") == []
-    assert (raised.value.provider, raised.value.operation) == ("scripted", "create_call")
-    assert len(provider.of("find")) == 3
-
-
-async def test_a_dial_that_was_cut_off_is_sent_again_where_it_would_be_the_same_one() -> None:
-    capabilities = Capabilities(idempotency=Idempotency.KEY, idempotency_window=10 * SECOND)
-    provider = Scripted(create_call=[DIALLED], capabilities=capabilities)
-    assert await steps(provider).run(dial(again=True)) is DIALLED
-
-
-async def test_what_was_cut_off_and_harms_nobody_is_sent_again() -> None:
-    provider = Scripted(hang_up=[None])
-    await steps(provider).run(hang_up(again=True))
-    assert [each.op.attempt for each in provider.sent if each.op] == [1]
-    provider = Scripted(hang_up=[PermissionDenied("not allowed any more")])
-    with pytest.raises(OutcomeUnknown, match="cut off"):  # the one that was cut off may have worked
-        await steps(provider).run(hang_up(again=True))
-
-
 # --- withdrawal
 
 
@@ -983,85 +480,6 @@ async def test_a_request_that_is_on_its_way_is_not_withdrawn() -> None:
             await anyio.sleep(1)
             order.order()
         assert len(provider.sent) == 1
-
-
-# --- reads
-
-
-async def test_a_read_is_sent_again_until_it_is_answered() -> None:
-    snapshot = Snapshot(calls=(CALL,))
-    provider = Scripted(fetch=[down(), limited(1), down(), anyio.sleep_forever, snapshot])
-    begun = anyio.current_time()
-    assert await steps(provider, request_timeout=3 * SECOND).read("fetch", ref=CALL) is snapshot
-    assert [each.arguments for each in provider.sent] == [{"ref": CALL}] * 5
-    assert provider.sent[-1].at - provider.sent[-2].at >= 6
-    assert anyio.current_time() == provider.sent[-1].at
-    assert provider.sent[0].at == begun
-
-
-async def test_a_read_has_five_attempts_with_pauses_that_double() -> None:
-    pauses = {}
-    for operation, argument in (("fetch", "ref"), ("list_calls", "into")):
-        script: dict[str, Any] = {operation: [down()]}
-        provider = Scripted(**script)
-        begun = anyio.current_time()
-        with pytest.raises(Unavailable):
-            await steps(provider).read(operation, **dict[str, Any]({argument: ROOM}))
-        pauses[operation] = provider.pauses(operation)
-        assert anyio.current_time() - begun == pytest.approx(sum(pauses[operation]))  # no pause after the last
-        assert len(pauses[operation]) == 4
-        for number, pause in enumerate(pauses[operation]):
-            assert 0.2 * 2**number <= pause <= 0.25 * 2**number
-    assert pauses["fetch"] != pytest.approx(pauses["list_calls"])
-
-
-async def test_a_read_that_is_turned_away_comes_again_at_the_pace_of_its_class() -> None:
-    rates = (RateClass(name="reads", limit=2, per=10 * SECOND, costs={"fetch": 1}),)
-    provider = Scripted(fetch=[limited(None), Snapshot()], capabilities=Capabilities(rates=rates))
-    await steps(provider).read("fetch", ref=CALL)
-    assert 5 <= provider.pauses("fetch")[0] <= 6.25
-
-
-async def test_a_read_that_is_refused_is_not_sent_again() -> None:
-    provider = Scripted(fetch=[NotFound("no such call"), Snapshot()])
-    with pytest.raises(NotFound):
-        await steps(provider).read("fetch", ref=CALL)
-    assert len(provider.sent) == 1
-
-
-async def test_a_read_whose_outcome_is_unknown_is_sent_again_but_for_a_look_up_which_has_answered() -> None:
-    provider = Scripted(fetch=[lost(), Snapshot()], find=[lost(), (CALL,)])
-    await steps(provider).read("fetch", ref=CALL)
-    with pytest.raises(OutcomeUnknown):
-        await steps(provider).read("find", op_key="k-1", hint=FindHint(operation="create_call"))
-    assert [each.operation for each in provider.sent] == ["fetch", "fetch", "find"]
-
-
-@pytest.mark.parametrize(
-    ("reply", "words"),
-    [
-        (anyio.sleep_forever, "no reply in time"),
-        ("nonsense", "the plugin returned str instead of Snapshot"),
-        (KeyError("secret"), "the plugin raised KeyError, which is not a portable error"),
-    ],
-)
-async def test_a_read_whose_plugin_fails_is_unavailable(reply: Reply, words: str) -> None:
-    provider = Scripted(fetch=[reply])
-    with pytest.raises(Unavailable, match=words) as raised:
-        await steps(provider).read("fetch", ref=CALL)
-    assert len(provider.sent) == 5
-    if reply != "nonsense":
-        assert (raised.value.provider, raised.value.operation) == ("scripted", "fetch")
-
-
-async def test_reads_are_counted_in_the_trace_of_their_meeting() -> None:
-    provider = Scripted(fetch=[down(), Snapshot()])
-    one = steps(provider)
-    trace = one.traces["m-1"] = Trace("m-1")
-    await one.read("fetch", ref=CALL, meeting="m-1")
-    await one.read("fetch", ref=CALL, meeting="m-2")
-    await one.read("fetch", ref=CALL)
-    assert trace.reads == {"fetch": 2}
 
 
 # --- what is told
