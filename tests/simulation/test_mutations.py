@@ -73,18 +73,6 @@ MUTATIONS = {
         "if False:",
         "facts are told once",
     ),
-    "end whatever conference shows itself": (
-        "confkit.sequence",
-        "snapshot.conference.key in table.orphans",
-        "table.orphans",
-        "others are left alone",
-    ),
-    "take any conference for the one that a call was dialled into": (
-        "confkit.leg",
-        "snapshot.conference.key == self.into.key",
-        "True",
-        "others are left alone",
-    ),
     "believe that a call has ended because somebody says so": (
         "confkit.leg",
         "told=over.told,",
@@ -93,8 +81,8 @@ MUTATIONS = {
     ),
     "take the end of any conference for the end of the meeting": (
         "confkit.table",
-        "not (self.comes_again or room.id == conference_id)",
-        "False",
+        "        if room.id == conference_id:\n",
+        "        if True:\n",
         "it comes about",
     ),
     "let a room that is a name stay ended": (

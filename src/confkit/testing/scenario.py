@@ -252,6 +252,11 @@ def _meaner(seed: int, scenario: Scenario) -> Scenario:
         evolve(gathering, people=tuple(_pressing(chance, person) for person in gathering.people))
         for gathering in scenario.gatherings
     )
+    if chance.random() < 0.1:
+        # Nothing goes wrong but that who is in first leaves before the others answer, which alone is rare.
+        alone = _left_early(chance, gatherings[0])
+        told = Post(foreign=0.5 if post.foreign else 0.0)
+        return evolve(scenario, gatherings=(alone,), post=told, mishaps=(), strict=False)
     return evolve(
         scenario,
         gatherings=gatherings,
@@ -261,6 +266,23 @@ def _meaner(seed: int, scenario: Scenario) -> Scenario:
         whole_seconds=chance.random() < 0.3,
         skew=chance.choice((5.0, -5.0, 3600.0, -3600.0)) if chance.random() < 0.3 else scenario.skew,
     )
+
+
+def _left_early(chance: random.Random, gathering: Gathering) -> Gathering:
+    """Three or more, of whom the first answer at once and leave, and the others answer after that, and stay."""
+    leavers = chance.choice((1, 1, 2))
+    numbers = range(1, leavers + chance.choice((2, 3, 5)) + 1)
+    after = round(chance.uniform(1.5, 2.9), 3)
+    people = tuple(
+        Person(
+            name=f"P{number}",
+            address=f"+1202555{number:04d}",
+            after=0.0 if number <= leavers else after,
+            hangs_up_after=0.4 if number <= leavers else None,
+        )
+        for number in numbers
+    )
+    return evolve(gathering, people=people, others=(), deeds=(), quorum=2, cancellation=None, answer_timeout=30.0)
 
 
 def _pressing(chance: random.Random, person: Person) -> Person:
