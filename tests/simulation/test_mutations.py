@@ -79,12 +79,6 @@ MUTATIONS = {
         "",
         "nothing is left behind",
     ),
-    "take the end of any conference for the end of the meeting": (
-        "confkit.table",
-        "        if room.id == conference_id:\n",
-        "        if True:\n",
-        "it comes about",
-    ),
     "let a room that is a name stay ended": (
         "confkit.table",
         "again = not self.established and",
