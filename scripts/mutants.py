@@ -44,7 +44,7 @@ MODULES = {
     "leg": ["tests/core/test_flow_leg.py"],
     "table": ["tests/core/test_flow_meeting.py"],
     "roster": ["tests/core/test_roster_facts.py", "tests/core/test_roster.py"],
-    "intake": ["tests/core/test_intake.py"],
+    "intake": ["tests/core/test_intake_keeps.py", "tests/core/test_intake.py"],
     "webhooks": ["tests/core/test_receiver.py", "tests/webhooks/test_receive.py"],
 }
 #: Lines that write the log: what it says in passing is nobody's contract.
