@@ -98,6 +98,8 @@ def prepare(module: str) -> Path:
             link.symlink_to(Path("../..") / name)
     # mutmut copies the tests over those of the last run, and would go on running what has been deleted since
     shutil.rmtree(folder / "mutants" / "tests", ignore_errors=True)
+    # and it would not learn which tests reach a function that is new
+    (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     settings = {
         "source_paths": ["src"],
         "only_mutate": [f"src/confkit/{module}.py"],

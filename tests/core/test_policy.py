@@ -156,6 +156,51 @@ def test_a_quorum_that_makes_no_sense_is_refused(count: int, quorum: int) -> Non
     assert "quorum" in problems(people(count), quorum=quorum)[0]
 
 
+@pytest.mark.parametrize(
+    ("settings", "listed"),
+    [
+        ({"minimum": "3"}, ("minimum must be a whole number",)),
+        ({"maximum": 20.0}, ("maximum must be a whole number",)),
+        ({"minimum": True, "maximum": None}, ("minimum must be a whole number", "maximum must be a whole number")),
+    ],
+)
+def test_a_policy_counts_in_whole_numbers(settings: dict[str, Any], listed: tuple[str, ...]) -> None:
+    with pytest.raises(PolicyError) as raised:
+        Policy(**settings)
+    assert raised.value.problems == listed
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (7, "party 2 must be an address or a confkit.Party, not int"),
+        (None, "party 2 must be an address or a confkit.Party, not None"),
+        (["+1919"], "party 2 must be an address or a confkit.Party, not list; unpack it: give each party as an"),
+        (Party(7), "party 2: an address must be a str, not int"),  # type: ignore[arg-type]
+        (Party("+19195550109", name=7), "party 2: a name must be a str, not int"),  # type: ignore[arg-type]
+    ],
+)
+def test_who_is_no_party_is_told_so_by_number_beside_all_other_problems(given: Any, problem: str) -> None:
+    listed = problems((party(1), given, party(1)), caller_id=None, quorum=0)
+    assert any(each.startswith(problem) for each in listed), listed
+    assert len(listed) == 4
+    assert ("unpack" in "".join(listed)) is isinstance(given, list)
+
+
+def test_an_address_is_as_good_as_a_party() -> None:
+    assert planned((party(1).address, party(2), party(3))).parties == people(4)[1:]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("quorum", ["2", 2.0, True, None])
+def test_a_quorum_is_a_whole_number(quorum: Any) -> None:
+    kind = "None" if quorum is None else type(quorum).__name__
+    assert problems(people(3), quorum=quorum) == (f"the quorum must be a whole number, not {kind}",)
+
+
+def test_a_caller_id_is_a_text() -> None:
+    assert problems(people(3), caller_id=12018994444) == ("the caller ID must be a str, not int",)
+
+
 addresses = st.one_of(
     st.integers(0, 5).map(lambda number: party(number).address),
     st.sampled_from(["sip:ann@example.com", "SIP:ann@Example.com", "sip:ann", "", "tel:+12018994444"]),

@@ -116,6 +116,28 @@ def test_of_two_changes_at_one_instant_the_later_to_come_holds() -> None:
     assert Facts(mute=older).merge(Facts(mute=first)).mute == first
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ({"call_id": "c-1"}, {"call_id": "c-2"}, {"call_id": "c-1"}),
+        ({"dialled_at": at(1)}, {"dialled_at": at(2)}, {"dialled_at": at(1)}),
+        ({"ringing_at": at(1)}, {"ringing_at": at(2)}, {"ringing_at": at(1)}),
+        ({"answered_at": at(1)}, {"answered_at": at(2)}, {"answered_at": at(1)}),
+        ({"joined": membership(1)}, {"joined": membership(2)}, {"joined": membership(1)}),
+        ({"left": membership(1)}, {"left": membership(2)}, {"left": membership(1)}),
+        ({"ended": (at(1), "busy")}, {"ended": (at(2), "failed")}, {"ended": (at(1), "busy")}),
+        ({"outcome": (at(1), "busy")}, {"outcome": (at(2), "left")}, {"outcome": (at(1), "busy")}),
+        ({"error": "a"}, {"error": "b"}, {"error": "a"}),
+        ({"error": "a"}, {"call_id": "c"}, {"error": "a", "call_id": "c"}),
+    ],
+)
+def test_what_two_say_together_does_not_depend_on_who_speaks_first(
+    one: dict[str, Any], other: dict[str, Any], together: dict[str, Any]
+) -> None:
+    assert Facts(**one).merge(Facts(**other)) == Facts(**other).merge(Facts(**one)) == Facts(**together)
+    assert Facts(**one).merge(Facts()) == Facts().merge(Facts(**one)) == Facts(**one)
+
+
 def test_all_that_is_known_of_one_party() -> None:
     facts = Facts(
         call_id="c-1",
