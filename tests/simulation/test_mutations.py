@@ -31,12 +31,6 @@ MUTATIONS = {
         "pass",
         "nothing is left behind",
     ),
-    "forget a call whose request was lost": (
-        "confkit.leg",
-        'self.lost = f"the call to {brief.party.label} may have been made: {error}"',
-        'self.lost = ""',
-        "nothing is left behind",
-    ),
     "let a cancellation interrupt the undoing": (
         "confkit.meeting",
         "with anyio.CancelScope(shield=True):\n            await self._engine.runtime.send",
