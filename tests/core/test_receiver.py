@@ -10,6 +10,8 @@ from typing import Any
 
 import anyio
 import pytest
+import structlog
+from attrs import evolve
 
 from confkit import CallAnswered, Event, RecordingFailed, RecordingReady, WebhookRejected, WebhookReply, WebhookRequest
 from confkit.errors import SettingsError
@@ -80,7 +82,9 @@ class Desk:
             sent.append(message)
 
         given = {"type": "http", "method": "POST", "path": self.path(), "headers": [], "query_string": b""}
-        await self.receiver({**given, **scope}, receive, send)
+        # None: a server may leave out what is empty (ASGI HTTP, "query_string")
+        asked = {name: value for name, value in {**given, **scope}.items() if value is not None}
+        await self.receiver(asked, receive, send)
         return sent
 
 
@@ -94,6 +98,7 @@ def test_a_callback_url_holds_an_unguessable_token_for_its_meeting() -> None:
     assert len({one.below("m-1"), one.below("m-2"), other.below("m-1")}) == 3  # nor one of an earlier client
     assert one.public_url == PUBLIC
     assert repr(one) == f"Addresses({PUBLIC!r})"
+    assert Addresses("https://us.example/X/").public_url == "https://us.example/X"
 
 
 def test_the_login_stands_in_the_url_that_the_platform_is_given_and_nowhere_else() -> None:
@@ -153,6 +158,12 @@ def test_credentials_are_those_that_were_set_under_the_scheme_basic(header: str,
     assert Addresses(PUBLIC).lets_in(header) is True
 
 
+def test_an_empty_password_is_asked_for_too() -> None:
+    addresses = Addresses(PUBLIC, user="ann", password="")
+    assert not addresses.lets_in("")
+    assert addresses.lets_in("Basic " + base64.b64encode(b"ann:").decode())
+
+
 @pytest.mark.parametrize(
     ("url", "login", "words"),
     [
@@ -205,11 +216,12 @@ async def test_a_request_is_read_by_the_provider_and_its_events_are_handed_on() 
         (RecordingReady, "m-1/leg-1", "m-1 e-2"),
     ]
     await desk.receive(path, method="GET")
-    assert desk.seen[-1].url == f"{PUBLIC}{tail}"
+    await desk.receive(path, url="https://proxy.example/other")
+    assert [each.url for each in desk.seen[1:]] == [f"{PUBLIC}{tail}"] * 2
 
 
 async def test_what_comes_for_a_number_belongs_to_no_meeting_by_its_address() -> None:
-    desk = Desk(ANSWERED)
+    desk = Desk(evolve(ANSWERED, flow="m-1/leg-1"))
     await desk.receive(desk.path("incoming"))
     assert [(event.flow, event.id) for event in desk.taken] == [(None, "e-1")]
 
@@ -239,6 +251,43 @@ async def test_what_is_refused_changes_nothing(about: Any, status: int, headers:
     desk = Desk(ANSWERED)
     assert await desk.receive(**about) == WebhookReply(status=status, headers=headers)
     assert (desk.seen, desk.taken) == ([], [])
+
+
+async def test_the_log_says_why_a_request_was_refused() -> None:
+    desk = Desk(ANSWERED, user="ann", password="se cret:x", fails=KeyError("callId"))
+    path, login = desk.path().partition("us.example")[2], {"authorization": BASIC}
+    with structlog.testing.capture_logs() as log:
+        await desk.receive("/nowhere")
+        await desk.receive(path)
+        await desk.receive(path, method="PUT", headers=login)
+        await desk.receive(path, headers=login, body=b"x" * (LARGEST_BODY + 1))
+        await desk.receive(path, headers=login, query={"a": "x" * LARGEST_QUERY})
+        await desk.receive(path, headers=login)
+        desk.engine.steps.implemented = set()
+        await desk.receive(path, headers=login)
+        many = b"&".join([b"a=1"] * (MOST_PARAMETERS + 1))
+        waits = {"type": "http.request", "more_body": True}
+        headers = [(b"authorization", BASIC.encode())]
+        await desk.serve(path=path, headers=headers, query_string=many)
+        await desk.serve(waits, path=path, headers=headers)
+    told = [(line["status"], line["reason"]) for line in log if line["event"] == "webhook_rejected"]
+    for (status, reason), (expected, words) in zip(
+        told,
+        [
+            (404, "path and token"),
+            (401, "authentication"),
+            (405, "GET or a POST"),
+            (413, f"longer than {LARGEST_BODY} bytes"),
+            (414, f"longer than {LARGEST_QUERY} bytes"),
+            (400, "the plugin could not read it"),
+            (404, "p has no webhooks"),
+            (400, "too many query parameters"),
+            (408, "not there after 5 s"),
+        ],
+        strict=True,
+    ):
+        assert status == expected
+        assert words in reason
 
 
 async def test_what_is_as_long_as_it_may_be_is_taken() -> None:
@@ -338,7 +387,7 @@ async def test_a_request_is_served() -> None:
 
 async def test_a_request_without_a_query_is_served_without() -> None:
     desk = Desk(ANSWERED)
-    assert (await desk.serve(method="GET"))[0]["status"] == 202
+    assert (await desk.serve(method="GET", query_string=None))[0]["status"] == 202
     assert (desk.seen[0].query, desk.seen[0].url) == ({}, PUBLIC + desk.path().removeprefix("/hooks"))
 
 
@@ -355,6 +404,7 @@ def header(sent: list[dict[str, Any]], name: bytes) -> bytes | None:
         ({"query_string": b"&".join([b"a=1"] * (MOST_PARAMETERS + 1))}, 400),
         ({"headers": [(b"content-length", str(LARGEST_BODY + 1).encode())]}, 413),
         ({"headers": [(b"content-length", b"9" * 5000)]}, 413),
+        ({"headers": [(b"content-length", b"0000000010")]}, 413),  # no server writes so, and none needs it
     ],
 )
 async def test_the_body_of_what_is_refused_is_not_read(scope: dict[str, Any], status: int) -> None:
@@ -374,6 +424,7 @@ async def test_the_body_of_what_is_refused_is_not_read(scope: dict[str, Any], st
         {"query_string": b"x" * LARGEST_QUERY},
         {"query_string": b"&".join([b"a=1"] * MOST_PARAMETERS)},
         {"headers": [(b"content-length", str(LARGEST_BODY).encode())]},
+        {"headers": [(b"content-length", b"000000010")]},
         {"headers": [(b"content-length", b"some")]},
         {"headers": [(b"content-length", "\xb2".encode("latin-1"))]},
     ],
@@ -404,6 +455,13 @@ async def test_a_body_that_does_not_come_is_waited_for_so_long(version: dict[str
     assert sent[0]["status"] == 408
     assert (header(sent, b"connection") == b"close") is closes
     assert desk.seen == []
+
+
+async def test_without_the_credentials_nobody_is_served() -> None:
+    desk = Desk(ANSWERED, user="ann", password="se cret:x")
+    path = desk.path().partition("us.example")[2]
+    assert (await desk.serve(path=path))[0]["status"] == 401
+    assert (await desk.serve(path=path, headers=[(b"Authorization", BASIC.encode())]))[0]["status"] == 202
 
 
 async def test_who_has_hung_up_is_not_answered() -> None:
