@@ -88,6 +88,9 @@ async def test_an_arrival_says_when_it_came_in_which_order_and_whether_it_was_as
     door.intake.accept_quietly(event(CallAnswered, "3", call_id="c-2"), at=NOON, asked=True)
     door.intake.accept_quietly(event(CallAnswered, "4", call_id="c-2"))
     now = door.clock.now()
+    assert door.intake.arrival(event(CallAnswered, "5", call_id="c-1")) == Arrival(
+        event=event(CallAnswered, "5", call_id="c-1"), at=now, number=5
+    )
     assert [(each.at, each.number, each.asked) for _, each in door.arrivals] == [
         (now, 1, False),
         (NOON, 2, True),
@@ -150,7 +153,9 @@ async def test_who_owns_what() -> None:
     door.intake.bind("call", "c-1", "m-3/leg-1")
     door.intake.release("m-1")
     assert door.intake.belongs_to("call", "c-1") == "m-3"
-    door.intake.release("m-3")
+    door.intake.bind("call", "c-1", "m-4/leg-1")
+    door.intake.release("m-4")
+    door.intake.release("m-3")  # what was another's last is not its any more
     assert door.intake.belongs_to("call", "c-1") is None
 
 
@@ -211,6 +216,9 @@ async def test_what_names_another_meetings_conference_is_dropped() -> None:
         door.answered("c-1", "same", flow="m-1/leg-9")
     assert door.delivered == [("m-1/leg-1", "0"), ("m-1/leg-1", "2"), ("m-1/leg-1", "same")]
     assert [line["event"] for line in log] == ["event_misdirected"] * 2
+    assert door.intake.reported_at("m-2/leg-1") == []  # nor does it wait
+    door.intake.bind("call", "c-1", "m-9/leg-1")
+    assert len(door.delivered) == 3  # nor is what was delivered delivered to the next
 
 
 # --- calls whose request was lost
@@ -340,6 +348,8 @@ PAYLOADS: list[Any] = [
     {"x" * 1000: 1},
     {"list": [0] * 100},
     {"tuple": (0,) * 100},
+    {"mappings": [{}] * 200},
+    {"lists": [[]] * 200},
     {"nested": {"more": [{"text": "x" * 1000}]}},
     {"numbers": dict.fromkeys(range(50), 1.5)},
 ]
@@ -359,6 +369,15 @@ async def test_only_so_much_waits_whatever_it_is_made_of(monkeypatch: pytest.Mon
     for number in range(200):
         empty.answered(f"c-{number}", flow="m/leg-1")
     assert len(empty.intake.reported_at("m/leg-1")) == 200
+
+
+async def test_one_meeting_has_its_part_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PARKED_BYTES", 20_000)
+    monkeypatch.setattr(module, "PART_OF_ONE", 0.5)
+    door = Door()
+    for number in range(30):
+        door.answered(f"c-{number}", flow="m/leg-1", raw={"text": "x" * 1000})
+    assert 5 <= len(door.intake.reported_at("m/leg-1")) <= 10
 
 
 async def test_what_no_longer_waits_weighs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
