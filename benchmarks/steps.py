@@ -22,11 +22,11 @@ from confkit_fake import FakeProvider
 
 from benchmarks.report import Figure, Result
 from benchmarks.running import CALLER_ID, numbers, run
-from confkit.clock import Clock
-from confkit.models import CallSpec, MemberOptions, MemberPatch, Op
-from confkit.plugins import open_provider
-from confkit.steps import StepRequest, Steps
-from confkit.trace import Trace
+from confkit.models.records import CallSpec, MemberOptions, MemberPatch, Op
+from confkit.models.trace import Trace
+from confkit.provider.discovery import open_provider
+from confkit.steps.clock import Clock
+from confkit.steps.executor import StepRequest, Steps
 
 #: The machine for which the targets are set takes so long to call a hook with one implementation, in microseconds.
 PLUGGY = 2.0
@@ -88,7 +88,7 @@ async def _a_step(steps: Steps, provider: Any) -> tuple[Callable[[], Awaitable[A
 
 
 def _conference_spec() -> Any:
-    from confkit.models import ConferenceSpec
+    from confkit.models.records import ConferenceSpec
 
     return ConferenceSpec(caller_id=CALLER_ID)
 

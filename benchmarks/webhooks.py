@@ -22,7 +22,7 @@ import confkit
 from benchmarks.asgi import served
 from benchmarks.report import Figure, Result
 from benchmarks.running import CALLER_ID, numbers, run, simulator
-from confkit.webhooks import LARGEST_BODY
+from confkit.ingest.webhooks import LARGEST_BODY
 
 #: How many of each kind are delivered at once.
 EACH = 500

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from confkit.hookspecs import REQUIRED, ModuleSpec, ProviderSpec
-from confkit.plugins import default_capabilities, installed
+from confkit.provider.contract import REQUIRED, ModuleSpec, ProviderSpec
+from confkit.provider.discovery import default_capabilities, installed
 from confkit.testing.conformance import VERSION
 from confkit.testing.conformance.rules import CHAPTERS, all_rules
 

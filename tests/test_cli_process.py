@@ -106,7 +106,7 @@ def test_a_meeting_goes_on_when_nobody_reads_about_it(tmp_path: Path) -> None:
     assert chart.read_text().count("create_call") == 3
 
 
-@pytest.mark.parametrize("module", ["confkit", "confkit.client", "typer", "rich.console", "confkit.cli.app"])
+@pytest.mark.parametrize("module", ["confkit", "confkit.client.client", "typer", "rich.console", "confkit.cli.app"])
 def test_ctrl_c_while_it_loads_is_no_traceback(module: str) -> None:
     """A key pressed at the moment at which a module is looked for."""
     script = f"""

@@ -22,8 +22,8 @@ from rich.console import Console, RenderableType
 from confkit import AsyncClient, InvalidRequest, Meeting, Party, PolicyError, StepOutcome
 from confkit.cli import diagram, failures, log, matrix, screen, tables
 from confkit.cli.session import said
-from confkit.errors import ConfkitError
-from confkit.events import DigitsReceived, Event, IncomingCall, RecordingFailed, RecordingReady, Unknown
+from confkit.models.errors import ConfkitError
+from confkit.models.events import DigitsReceived, Event, IncomingCall, RecordingFailed, RecordingReady, Unknown
 from tests.core.test_text import HOSTILE, shows
 
 OURS = "+12018994444"

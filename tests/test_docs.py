@@ -13,9 +13,9 @@ import grimp
 import pytest
 
 import confkit
-from confkit import errors
-from confkit.errors import ConfkitError
-from confkit.hookspecs import ProviderSpec
+from confkit.models import errors
+from confkit.models.errors import ConfkitError
+from confkit.provider.contract import ProviderSpec
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -95,7 +95,7 @@ def is_there(name: str) -> bool:
 
 def attributes_of_spans() -> set[str]:
     """What stands in OpenTelemetry's spans."""
-    code = (ROOT / "src/confkit/otel.py").read_text()
+    code = (ROOT / "src/confkit/steps/otel.py").read_text()
     ids = {f"confkit.{name}" for name in ("conference", "call", "member", "bridge")}
     return set(re.findall(r"\"(confkit\.\w+)\"", code)) | ids
 

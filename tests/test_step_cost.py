@@ -19,11 +19,11 @@ import confkit_fake
 import pytest
 
 import confkit
-from confkit.clock import Clock
-from confkit.models import CallSpec, ConferenceSpec, MemberOptions, MemberPatch, Op
-from confkit.plugins import open_provider
-from confkit.steps import StepRequest, Steps
-from confkit.trace import Trace
+from confkit.models.records import CallSpec, ConferenceSpec, MemberOptions, MemberPatch, Op
+from confkit.models.trace import Trace
+from confkit.provider.discovery import open_provider
+from confkit.steps.clock import Clock
+from confkit.steps.executor import StepRequest, Steps
 
 HOME = str(Path(confkit.__file__).parent)
 GENERATED = "<attrs generated methods confkit."

@@ -4,8 +4,12 @@ It plans who goes into a conference and who is bridged, runs the provider's sequ
 one intent, and tells the application what happened to everyone it dialled.
 """
 
-from confkit.blocking import Client
-from confkit.capabilities import (
+from confkit.client.blocking import Client
+from confkit.client.client import AsyncClient
+from confkit.client.meeting import Meeting, MeetingState
+from confkit.client.signals import ending_on_signals
+from confkit.ingest.watching import EventStream, Missed
+from confkit.models.capabilities import (
     Bridging,
     Capabilities,
     EventSource,
@@ -14,8 +18,7 @@ from confkit.capabilities import (
     Materialise,
     RateClass,
 )
-from confkit.client import AsyncClient
-from confkit.errors import (
+from confkit.models.errors import (
     CapacityReached,
     ConfkitError,
     Conflict,
@@ -40,7 +43,7 @@ from confkit.errors import (
     WebhookRejected,
     Withdrawn,
 )
-from confkit.events import (
+from confkit.models.events import (
     BridgeEnded,
     BridgeStarted,
     CallAnswered,
@@ -63,9 +66,7 @@ from confkit.events import (
     WebhookReply,
     WebhookRequest,
 )
-from confkit.hookspecs import ModuleSpec, ProviderSpec, hookimpl
-from confkit.meeting import Meeting, MeetingState
-from confkit.models import (
+from confkit.models.records import (
     STOP,
     Bridge,
     BridgeState,
@@ -93,11 +94,10 @@ from confkit.models import (
     RecordAction,
     Snapshot,
 )
-from confkit.policy import Mode, Plan, Policy
-from confkit.settings import Settings
-from confkit.signals import ending_on_signals
-from confkit.trace import StepOutcome, StepRecord, Trace
-from confkit.watching import EventStream, Missed
+from confkit.models.trace import StepOutcome, StepRecord, Trace
+from confkit.provider.contract import ModuleSpec, ProviderSpec, hookimpl
+from confkit.provider.settings import Settings
+from confkit.workflows.policy import Mode, Plan, Policy
 
 __all__ = [
     "STOP",

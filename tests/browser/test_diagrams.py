@@ -13,11 +13,11 @@ import trio.testing
 from confkit_fake import FakeProvider
 
 from confkit import AsyncClient, ConfkitError, Outcome, Party, StepOutcome, StepRecord
+from confkit.models.text import one_line
+from confkit.models.trace import LegEnding, mermaid
 from confkit.testing.scenario import draw as drawn_by_lot
 from confkit.testing.sequence import Sequence
 from confkit.testing.simulation import play
-from confkit.text import one_line
-from confkit.trace import LegEnding, mermaid
 from tests.browser.conftest import Draw
 
 pytestmark = pytest.mark.browser

@@ -13,7 +13,7 @@ import httpx
 from confkit_bandwidth.simulator import Fault, Running
 from confkit_fake.exchange import Call, Exchange
 
-from confkit.events import (
+from confkit.models.events import (
     CallAnswered,
     CallEnded,
     ConferenceEnded,
@@ -25,8 +25,8 @@ from confkit.events import (
     Unknown,
     WebhookRequest,
 )
-from confkit.models import CallState
-from confkit.settings import Settings
+from confkit.models.records import CallState
+from confkit.provider.settings import Settings
 from confkit.testing.conformance import Harness, Reaction, Trouble
 
 _FAULTS = {

@@ -11,8 +11,8 @@ import anyio
 from attrs import evolve, frozen
 from confkit_fake import FakeProvider
 
-from confkit.capabilities import Bridging, Capabilities, Idempotency
-from confkit.errors import (
+from confkit.models.capabilities import Bridging, Capabilities, Idempotency
+from confkit.models.errors import (
     Conflict,
     NotFound,
     OutcomeUnknown,
@@ -22,9 +22,8 @@ from confkit.errors import (
     Unavailable,
     WebhookRejected,
 )
-from confkit.events import Event, RecordingReady, Unknown, WebhookRequest
-from confkit.hookspecs import hookimpl
-from confkit.models import (
+from confkit.models.events import Event, RecordingReady, Unknown, WebhookRequest
+from confkit.models.records import (
     Bridge,
     Call,
     CallSpec,
@@ -40,6 +39,7 @@ from confkit.models import (
     Op,
     Snapshot,
 )
+from confkit.provider.contract import hookimpl
 from confkit.testing.conformance import Harness
 from tests.conformance.fake_harness import FakeHarness
 from tests.conformance.webhook_fake import WebhookFake, WebhookHarness

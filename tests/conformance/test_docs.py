@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from confkit.scaffold.command import new_provider
+from confkit.cli.scaffold.command import new_provider
 from confkit.testing.conformance import rules
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from confkit.errors import ConfkitError
-from confkit.scaffold.command import new_provider
+from confkit.cli.scaffold.command import new_provider
+from confkit.models.errors import ConfkitError
 
 ROOT = Path(__file__).parents[2]
 #: What a command of the README may take, both together: generating and all, it is under a minute.

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from attrs import evolve
 from confkit_fake import FakeProvider
 
-from confkit.capabilities import EventSource
-from confkit.errors import WebhookRejected
-from confkit.events import (
+from confkit.models.capabilities import EventSource
+from confkit.models.errors import WebhookRejected
+from confkit.models.events import (
     CallAnswered,
     CallEnded,
     Event,
@@ -24,7 +24,7 @@ from confkit.events import (
     Unknown,
     WebhookRequest,
 )
-from confkit.hookspecs import hookimpl
+from confkit.provider.contract import hookimpl
 from tests.conformance.fake_harness import FakeHarness
 
 KEY = "whsec-signing-key"

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from confkit.flows import Flow
-from confkit.messages import LegReport, Message
+from confkit.workflows.flows import Flow
+from confkit.workflows.messages import LegReport, Message
 
 #: Nothing comes in the time that the flow waits for.
 SILENCE = None

@@ -22,8 +22,9 @@ from confkit import (
     Snapshot,
     Unavailable,
 )
-from confkit.events import ConferenceEnded, ConferenceStarted, Event
-from confkit.messages import (
+from confkit.models.events import ConferenceEnded, ConferenceStarted, Event
+from confkit.workflows.meeting import meeting
+from confkit.workflows.messages import (
     HangUp,
     Happened,
     LegReport,
@@ -33,7 +34,6 @@ from confkit.messages import (
     Proceed,
     Stage,
 )
-from confkit.sequence import meeting
 from tests.core.scripted_flow import ScriptedFlow
 
 MEETING = "m-1"

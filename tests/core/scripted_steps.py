@@ -31,11 +31,11 @@ from confkit import (
     Unavailable,
     hookimpl,
 )
-from confkit.clock import Clock
-from confkit.hookspecs import ProviderSpec
-from confkit.models import STOP, ConferenceSpec, Media
-from confkit.plugins import open_provider
-from confkit.steps import StepRequest, Steps
+from confkit.models.records import STOP, ConferenceSpec, Media
+from confkit.provider.contract import ProviderSpec
+from confkit.provider.discovery import open_provider
+from confkit.steps.clock import Clock
+from confkit.steps.executor import StepRequest, Steps
 
 OURS = "+12018994444"
 ANN = "+19195550101"

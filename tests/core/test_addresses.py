@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from confkit import Party
-from confkit.addresses import canonical, is_e164, is_sip, masked, problem_with
+from confkit.models.addresses import canonical, is_e164, is_sip, masked, problem_with
 
 DIALABLE = [
     "+12018994444",

@@ -37,8 +37,8 @@ from confkit import (
     Unsupported,
     hookimpl,
 )
-from confkit.capabilities import Materialise
-from confkit.operations import Operations
+from confkit.client.operations import Operations
+from confkit.models.capabilities import Materialise
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ from confkit_fake import FakeProvider
 
 import confkit
 from confkit import Client, MeetingState, Mode, Outcome, ParticipantState, PolicyError
-from confkit.blocking import BlockingMeeting
-from confkit.meeting import Meeting
+from confkit.client.blocking import BlockingMeeting
+from confkit.client.meeting import Meeting
 
 OURS = "+12018994444"
 ANN, BOB, CY, DI = (f"+1919555010{index}" for index in range(1, 5))

@@ -28,8 +28,8 @@ from confkit import (
     WebhookRequest,
     hookimpl,
 )
-from confkit.blocking import BlockingMeeting
-from confkit.meeting import Meeting
+from confkit.client.blocking import BlockingMeeting
+from confkit.client.meeting import Meeting
 
 OURS = "+12018994444"
 ANN, BOB, CY, DI = (f"+1919555010{index}" for index in range(1, 5))

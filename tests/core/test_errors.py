@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from confkit import Outcome, Participant, ParticipantState, Party, errors
-from confkit.errors import ConfkitError
+from confkit import Outcome, Participant, ParticipantState, Party
+from confkit.models import errors
+from confkit.models.errors import ConfkitError
 
 ANN = Participant(
     id="leg-1", party=Party("+19195550101", name="Ann"), state=ParticipantState.ENDED, outcome=Outcome.BUSY

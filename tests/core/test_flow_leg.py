@@ -33,8 +33,8 @@ from confkit import (
     Snapshot,
     Unavailable,
 )
-from confkit.errors import Withdrawn
-from confkit.events import (
+from confkit.models.errors import Withdrawn
+from confkit.models.events import (
     CallAnswered,
     CallEnded,
     CallRinging,
@@ -43,9 +43,9 @@ from confkit.events import (
     MemberJoined,
     MemberLeft,
 )
-from confkit.flows import op_key
-from confkit.leg import leg
-from confkit.messages import (
+from confkit.workflows.flows import op_key
+from confkit.workflows.leg import leg
+from confkit.workflows.messages import (
     Failure,
     HangUp,
     Happened,

@@ -25,10 +25,11 @@ from confkit import (
     RecordAction,
     Snapshot,
 )
-from confkit.errors import Withdrawn
-from confkit.events import CallRinging
-from confkit.flows import op_key
-from confkit.messages import (
+from confkit.models.errors import Withdrawn
+from confkit.models.events import CallRinging
+from confkit.models.records import ConferenceSpec
+from confkit.workflows.flows import op_key
+from confkit.workflows.messages import (
     Add,
     Adopted,
     End,
@@ -49,7 +50,6 @@ from confkit.messages import (
     Stage,
     UpdateConference,
 )
-from confkit.models import ConferenceSpec
 from tests.core.scripted_flow import SILENCE, ScriptedFlow
 from tests.core.scripted_meeting import (
     ALL,

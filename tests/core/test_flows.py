@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confkit.events import CallAnswered
-from confkit.flows import Flow, InProcessRuntime, op_key
-from confkit.messages import End, HangUp, Happened
+from confkit.models.events import CallAnswered
+from confkit.workflows.flows import Flow, InProcessRuntime, op_key
+from confkit.workflows.messages import End, HangUp, Happened
 
 
 def happened(name: str) -> Happened:

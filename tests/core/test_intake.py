@@ -27,8 +27,8 @@ from confkit import (
     MemberState,
     Snapshot,
 )
-from confkit.clock import Clock
-from confkit.intake import PARKING_TIME, Arrival, Intake, events_in
+from confkit.ingest.router import PARKING_TIME, Arrival, Intake, events_in
+from confkit.steps.clock import Clock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

@@ -31,10 +31,10 @@ from confkit import (
     RecordingReady,
     Snapshot,
 )
-from confkit import intake as module
-from confkit.clock import Clock
-from confkit.events import BridgeEnded, DigitsReceived, Unknown
-from confkit.intake import INCOMING, LATE, PARKING_TIME, Arrival, Intake, events_in
+from confkit.ingest import router as module
+from confkit.ingest.router import INCOMING, LATE, PARKING_TIME, Arrival, Intake, events_in
+from confkit.models.events import BridgeEnded, DigitsReceived, Unknown
+from confkit.steps.clock import Clock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

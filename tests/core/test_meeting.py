@@ -35,7 +35,7 @@ from confkit import (
     Unsupported,
     hookimpl,
 )
-from confkit.meeting import Meeting
+from confkit.client.meeting import Meeting
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

@@ -13,9 +13,11 @@ from attrs import asdict
 from cattrs.preconf.json import JsonConverter, make_converter
 from cattrs.strategies import configure_tagged_union
 
-from confkit import events, messages, models
-from confkit.capabilities import Bridging, Joining, Materialise
-from confkit.policy import Mode, Plan
+from confkit.models import events
+from confkit.models import records as models
+from confkit.models.capabilities import Bridging, Joining, Materialise
+from confkit.workflows import messages
+from confkit.workflows.policy import Mode, Plan
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RAW: dict[str, Any] = {"Sid": "c-1", "price": None, "links": {"calls": ["/c-1", 2, 0.5, True]}}

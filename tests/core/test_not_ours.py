@@ -33,7 +33,7 @@ from confkit import (
     RecordingReady,
     hookimpl,
 )
-from confkit.flows import op_key
+from confkit.workflows.flows import op_key
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

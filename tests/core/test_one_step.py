@@ -32,12 +32,12 @@ from confkit import (
     Unsupported,
     hookimpl,
 )
-from confkit.clock import Clock
-from confkit.errors import Withdrawn
-from confkit.models import STOP
-from confkit.pacing import Priority, Withdrawal
-from confkit.steps import Steps
-from confkit.trace import Trace
+from confkit.models.errors import Withdrawn
+from confkit.models.records import STOP
+from confkit.models.trace import Trace
+from confkit.steps.clock import Clock
+from confkit.steps.executor import Steps
+from confkit.steps.rate_limits import Priority, Withdrawal
 from tests.core.scripted_steps import (
     ANN,
     BRIDGE,

@@ -28,8 +28,8 @@ from confkit import (
     StepOutcome,
     Unavailable,
 )
-from confkit.steps import StepRequest
-from confkit.trace import Trace
+from confkit.models.trace import Trace
+from confkit.steps.executor import StepRequest
 from tests.core.scripted_steps import (
     ANN,
     BRIDGE,

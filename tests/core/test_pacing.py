@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from confkit import RateClass
-from confkit.pacing import MARGIN, Pacer, Priority, Withdrawal
+from confkit.steps.rate_limits import MARGIN, Pacer, Priority, Withdrawal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

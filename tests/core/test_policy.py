@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from confkit import Bridging, Capabilities, Mode, Party, Plan, Policy, PolicyError
-from confkit.policy import effective_maximum, plan, problems_with_addition
+from confkit.workflows.policy import effective_maximum, plan, problems_with_addition
 
 OURS = "+12018994444"
 FIRST = Capabilities(bridging=Bridging.FIRST, max_members=20)

@@ -14,9 +14,9 @@ import structlog
 from attrs import evolve
 
 from confkit import CallAnswered, Event, RecordingFailed, RecordingReady, WebhookRejected, WebhookReply, WebhookRequest
-from confkit.errors import SettingsError
-from confkit.events import Received
-from confkit.webhooks import BODY_TIME, LARGEST_BODY, LARGEST_QUERY, MOST_PARAMETERS, Addresses, Receiver
+from confkit.ingest.webhooks import BODY_TIME, LARGEST_BODY, LARGEST_QUERY, MOST_PARAMETERS, Addresses, Receiver
+from confkit.models.errors import SettingsError
+from confkit.models.events import Received
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

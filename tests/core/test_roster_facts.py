@@ -26,8 +26,8 @@ from confkit import (
     ParticipantState,
     Party,
 )
-from confkit.messages import Failure, LegReport, Stage
-from confkit.roster import ON_BRIDGE, Change, Facts, Roster, facts_in_event, facts_in_report
+from confkit.ingest.participants import ON_BRIDGE, Change, Facts, Roster, facts_in_event, facts_in_report
+from confkit.workflows.messages import Failure, LegReport, Stage
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROOM = Conference(provider="p", key="room", id="conf-1")

@@ -27,7 +27,7 @@ from confkit import (
     QuorumNotReached,
     StepOutcome,
 )
-from confkit.meeting import Meeting
+from confkit.client.meeting import Meeting
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

@@ -10,7 +10,7 @@ import pytest
 from confkit_fake import FakeProvider
 
 from confkit import AsyncClient, MeetingState, StepOutcome
-from confkit.meeting import Meeting
+from confkit.client.meeting import Meeting
 
 OURS = "+12018994444"
 PARTIES = [f"+1919555010{index}" for index in range(1, 5)]

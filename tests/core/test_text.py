@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from confkit import AsyncClient, InvalidRequest, MeetingError, Party, PolicyError, hookimpl
-from confkit.addresses import masked, problem_with
-from confkit.events import CallEnded, Event, IncomingCall
+from confkit.models.addresses import masked, problem_with
+from confkit.models.events import CallEnded, Event, IncomingCall
+from confkit.models.text import mermaid, one_line
+from confkit.models.trace import StepRecord
 from confkit.testing.sequence import Sequence
-from confkit.text import mermaid, one_line
-from confkit.trace import StepRecord
 
 JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
 #: Words with what ends lines, moves cursors, hides or turns text around between them.

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from confkit import AsyncClient, Outcome, Party, StepOutcome, StepRecord, Trace
+from confkit.models.trace import LegEnding, mermaid
 from confkit.testing.sequence import Sequence
-from confkit.trace import LegEnding, mermaid
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

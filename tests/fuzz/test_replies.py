@@ -14,8 +14,8 @@ from confkit_bandwidth.settings import BandwidthSettings
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from confkit.errors import ProviderError
-from confkit.models import (
+from confkit.models.errors import ProviderError
+from confkit.models.records import (
     STOP,
     Bridge,
     Call,

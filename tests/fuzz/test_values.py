@@ -17,10 +17,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from confkit import AsyncClient, Party
-from confkit.addresses import canonical, is_e164, is_sip, masked, problem_with
-from confkit.errors import SettingsError
-from confkit.http import id_from_location, redacted, without_credentials
-from confkit.settings import Settings
+from confkit.models.addresses import canonical, is_e164, is_sip, masked, problem_with
+from confkit.models.errors import SettingsError
+from confkit.provider.http import id_from_location, redacted, without_credentials
+from confkit.provider.settings import Settings
 
 from .strategies import JSON, ODD, SCALARS
 

@@ -19,9 +19,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from confkit import AsyncClient, WebhookRequest
-from confkit.errors import ConfkitError, WebhookRejected
-from confkit.events import Event
-from confkit.webhooks import LARGEST_BODY
+from confkit.ingest.webhooks import LARGEST_BODY
+from confkit.models.errors import ConfkitError, WebhookRejected
+from confkit.models.events import Event
 
 from .strategies import JSON, NAMES, ODD, records
 

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import confkit
-from confkit.otel import OpenTelemetry
+from confkit.steps.otel import OpenTelemetry
 
 pytestmark = pytest.mark.anyio
 PARTIES = ("+19195550101", "+19195550102", "+19195550103")

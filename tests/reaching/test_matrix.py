@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from confkit.errors import OutcomeUnknown, ProviderError, Unavailable
-from confkit.http import ErrorTable, Http, HttpSettings
+from confkit.models.errors import OutcomeUnknown, ProviderError, Unavailable
+from confkit.provider.http import ErrorTable, Http, HttpSettings
 
 from .conftest import OK, Authority, Serve, Server, reset
 

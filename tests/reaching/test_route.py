@@ -18,11 +18,11 @@ import pytest
 from confkit_asterisk.settings import AsteriskSettings
 from confkit_bandwidth.settings import BandwidthSettings
 
-from confkit.errors import SettingsError
-from confkit.http import ErrorTable, Http, HttpSettings, NoConnection, http_url
-from confkit.models import Call, Op
-from confkit.route import Route, excepted
-from confkit.settings import Secret, Settings, without_credentials
+from confkit.models.errors import SettingsError
+from confkit.models.records import Call, Op
+from confkit.provider.http import ErrorTable, Http, HttpSettings, NoConnection, http_url
+from confkit.provider.route import Route, excepted
+from confkit.provider.settings import Secret, Settings, without_credentials
 
 from .conftest import OK, Authority, Serve, Server
 from .test_matrix import refusal, tunnel
@@ -342,12 +342,12 @@ def test_an_aiohttp_without_its_switch_is_not_used() -> None:
     code = """
 import anyio, aiohttp, warnings
 aiohttp.ClientSession.ATTRS = frozenset(aiohttp.ClientSession.ATTRS) - {"_retry_connection"}
-from confkit.http import ErrorTable, Http
+from confkit.provider.http import ErrorTable, Http
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     http = Http("acme", "http://127.0.0.1:9", auth="t", errors=ErrorTable())
 assert "sends requests again by itself" in str(caught[0].message), caught
-from confkit.transport import opened
+from confkit.provider.transport import opened
 async def kind():
     print(type(opened(http.route)).__name__)
 anyio.run(kind)

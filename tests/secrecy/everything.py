@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from confkit import AsyncClient, Meeting, Party, WebhookRequest
-from confkit.models import Bridge, Call, CallState, Conference, Member, RecordAction
+from confkit.models.records import Bridge, Call, CallState, Conference, Member, RecordAction
 
 from .marks import CALLER, DIGITS, LATER, PASSWORD, PEOPLE, SECRET, STRANGER, USER, Seen, basic
 

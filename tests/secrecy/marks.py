@@ -13,7 +13,7 @@ import attrs
 import pytest
 from attrs import define, field
 
-from confkit.hookspecs import hookimpl
+from confkit.provider.contract import hookimpl
 
 TOKEN, SECRET = "t-marked-token", "s-marked/secret"
 USER, PASSWORD = "marked-user", "marked:pass word@1/2"

@@ -21,14 +21,14 @@ from attrs import field, frozen
 from confkit_bandwidth.provider import BandwidthProvider
 from confkit_bandwidth.settings import BandwidthSettings
 
-import confkit.plugins
+import confkit.provider.discovery
 from confkit import AsyncClient, Client, SettingsError, WebhookRequest
-from confkit.errors import OutcomeUnknown, PluginError, ProviderError, Unavailable
-from confkit.hookspecs import hookimpl
-from confkit.http import ErrorTable, Http, HttpSettings
-from confkit.models import CallSpec, ConferenceSpec, Op
-from confkit.plugins import open_provider
-from confkit.settings import Secret, Settings
+from confkit.models.errors import OutcomeUnknown, PluginError, ProviderError, Unavailable
+from confkit.models.records import CallSpec, ConferenceSpec, Op
+from confkit.provider.contract import hookimpl
+from confkit.provider.discovery import open_provider
+from confkit.provider.http import ErrorTable, Http, HttpSettings
+from confkit.provider.settings import Secret, Settings
 
 from .marks import CALLER, PASSWORD, PEOPLE, SECRET, SECRETS, STRANGER, TOKEN, USER, basic
 
@@ -195,7 +195,9 @@ def test_a_plugin_that_fails_when_it_is_built(monkeypatch: pytest.MonkeyPatch) -
         raise RuntimeError(f"no provider today: {read!r}")
 
     create = hookimpl(_elsewhere(confkit_create_provider))
-    monkeypatch.setattr(confkit.plugins, "load_module", lambda _: SimpleNamespace(confkit_create_provider=create))
+    monkeypatch.setattr(
+        confkit.provider.discovery, "load_module", lambda _: SimpleNamespace(confkit_create_provider=create)
+    )
     kinds: tuple[Any, ...] = (AsyncClient, Client)
     for kind in kinds:
         with pytest.raises(RuntimeError, match="no provider today") as caught:

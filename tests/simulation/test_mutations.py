@@ -14,19 +14,19 @@ MUTANT = Path(__file__).parent / "mutant.py"
 # (module, what is replaced, by what, the invariant that must notice)
 MUTATIONS = {
     "send again what may have been executed": (
-        "confkit.steps",
+        "confkit.steps.executor",
         "return error.answered and request.operation in self.capabilities.finds",
         "return True",
         "nobody is dialled twice",
     ),
     "skip a hang-up": (
-        "confkit.leg",
+        "confkit.workflows.leg",
         'await self.flow.step("hang_up", self.call)',
         "pass",
         "nothing is left behind",
     ),
     "skip the end of the conference": (
-        "confkit.sequence",
+        "confkit.workflows.meeting",
         'await flow.step("end_conference", room)',
         "pass",
         "nothing is left behind",
@@ -38,19 +38,19 @@ MUTATIONS = {
         "it ends",
     ),
     "let two make the room at once": (
-        "confkit.table",
+        "confkit.workflows.legs",
         "return [] if any(seat.let_on for seat in self.present) else waiting[:1]",
         "return waiting",
         "it comes about",
     ),
     "drop the limiter": (
-        "confkit.pacing",
+        "confkit.steps.rate_limits",
         "if not classes:",
         "if True:",
         "the pace is kept",
     ),
     "do not withdraw what is still to be sent": (
-        "confkit.flows",
+        "confkit.workflows.flows",
         "            flow.withdrawal.order()\n",
         "            pass\n",
         "nobody is rung too late",
@@ -68,19 +68,19 @@ MUTATIONS = {
         "facts are told once",
     ),
     "believe that a call has ended because somebody says so": (
-        "confkit.leg",
+        "confkit.workflows.leg",
         "told=over.told,",
         "",
         "nothing is left behind",
     ),
     "let a room that is a name stay ended": (
-        "confkit.table",
+        "confkit.workflows.legs",
         "again = not self.established and",
         "again = False and",
         "it comes about",
     ),
     "add without counting": (
-        "confkit.policy",
+        "confkit.workflows.policy",
         "if len(present) >= limit:",
         "if False:",
         "the policy is kept",

@@ -22,7 +22,7 @@ import uvicorn
 from confkit_bandwidth.simulator import Running, Simulator
 
 from confkit import AsyncClient, Client, IncomingCall
-from confkit.webhooks import LARGEST_BODY, LARGEST_QUERY
+from confkit.ingest.webhooks import LARGEST_BODY, LARGEST_QUERY
 
 from .conftest import CALLER, PEOPLE
 

@@ -14,8 +14,9 @@ import httpx
 import pytest
 from confkit_bandwidth.simulator import CallbackFaults, Fault, SimulatorOptions
 
-from confkit import AsyncClient, Event, Outcome, ParticipantState, hookimpl, webhooks
-from confkit.webhooks import LARGEST_BODY, LARGEST_QUERY
+from confkit import AsyncClient, Event, Outcome, ParticipantState, hookimpl
+from confkit.ingest import webhooks
+from confkit.ingest.webhooks import LARGEST_BODY, LARGEST_QUERY
 
 from .conftest import CALLER, HOST, PEOPLE, PUBLIC, staged, two_servers
 

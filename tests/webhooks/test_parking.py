@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from confkit import CallAnswered, DigitsReceived, Event
-from confkit.clock import Clock
-from confkit.intake import PARKED, PARKED_BYTES, PARKING_TIME, PART_OF_ONE, Intake
+from confkit.ingest.router import PARKED, PARKED_BYTES, PARKING_TIME, PART_OF_ONE, Intake
+from confkit.steps.clock import Clock
 
 from .conftest import PEOPLE, staged
 

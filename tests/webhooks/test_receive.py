@@ -32,9 +32,9 @@ from confkit import (
     WebhookRequest,
     hookimpl,
 )
-from confkit.errors import WebhookRejected
-from confkit.events import Received, RecordingFailed, RecordingReady
-from confkit.webhooks import LARGEST_BODY, LARGEST_QUERY
+from confkit.ingest.webhooks import LARGEST_BODY, LARGEST_QUERY
+from confkit.models.errors import WebhookRejected
+from confkit.models.events import Received, RecordingFailed, RecordingReady
 
 from .conftest import CALLER, HOST, PEOPLE, PUBLIC, Stage, staged
 

@@ -13,7 +13,7 @@ from confkit_lark.provider import LarkProvider
 from confkit_lark.settings import LarkSettings
 from confkit_lark.simulator import Lark, Refusal
 
-from confkit.events import (
+from confkit.models.events import (
     CallAnswered,
     CallEnded,
     CallRinging,
@@ -25,7 +25,7 @@ from confkit.events import (
     Unknown,
     WebhookRequest,
 )
-from confkit.models import CallState
+from confkit.models.records import CallState
 from confkit.testing.conformance import Harness, Reaction, Trouble
 
 _EVENTS: Mapping[type[Event], str] = {

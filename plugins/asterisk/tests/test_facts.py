@@ -11,8 +11,8 @@ from attrs import evolve
 from confkit_asterisk import facts, wire
 from confkit_asterisk.ledger import Ledger, Leg
 
-from confkit import events
-from confkit.models import Call, CallState, EndCause
+from confkit.models import events
+from confkit.models.records import Call, CallState, EndCause
 
 AT = "2026-11-23T09:09:54.652+0000"
 

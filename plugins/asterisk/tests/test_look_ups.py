@@ -14,8 +14,9 @@ from confkit_asterisk import wire
 from confkit_asterisk.ari import Ari, _Outage
 from confkit_asterisk.settings import AsteriskSettings
 
-from confkit import NotFound, OutcomeUnknown, PermissionDenied, events
-from confkit.models import (
+from confkit import NotFound, OutcomeUnknown, PermissionDenied
+from confkit.models import events
+from confkit.models.records import (
     Bridge,
     BridgeState,
     Call,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from confkit_bandwidth.errors import CODES, retry_after
 
-from confkit import errors
-from confkit.models import Call, CallSpec, Op
+from confkit.models import errors
+from confkit.models.records import Call, CallSpec, Op
 
 pytestmark = pytest.mark.anyio
 PAGE = Path(__file__).parents[3] / "docs" / "providers" / "bandwidth.md"

@@ -13,9 +13,9 @@ import anyio
 import httpx
 import pytest
 
-from confkit import errors
-from confkit.http import ErrorTable, Http, id_from_location, redacted, without_credentials
-from confkit.models import Call, CallSpec, Conference, Op
+from confkit.models import errors
+from confkit.models.records import Call, CallSpec, Conference, Op
+from confkit.provider.http import ErrorTable, Http, id_from_location, redacted, without_credentials
 
 pytestmark = [
     pytest.mark.anyio,
@@ -389,7 +389,7 @@ async def test_the_ordinary_transport_tells_lost_from_not_sent(stub: Any, how: s
 
 
 def test_importing_confkit_or_the_plugin_loads_no_httpx() -> None:
-    code = "import sys, confkit, confkit_bandwidth, confkit.http; sys.exit('httpx' in sys.modules)"
+    code = "import sys, confkit, confkit_bandwidth, confkit.provider.http; sys.exit('httpx' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

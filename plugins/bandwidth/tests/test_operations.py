@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from confkit_bandwidth.provider import VOICES
 
-from confkit import errors
-from confkit.capabilities import Bridging, EventSource, Idempotency, Joining, Materialise
-from confkit.models import (
+from confkit.models import errors
+from confkit.models.capabilities import Bridging, EventSource, Idempotency, Joining, Materialise
+from confkit.models.records import (
     STOP,
     Bridge,
     BridgeState,
@@ -29,7 +29,7 @@ from confkit.models import (
     Op,
     RecordAction,
 )
-from confkit.plugins import open_provider
+from confkit.provider.discovery import open_provider
 
 pytestmark = pytest.mark.anyio
 BASE = "/v1/users/u-1"

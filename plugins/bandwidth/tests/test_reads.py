@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
-from confkit import errors
-from confkit.models import (
+from confkit.models import errors
+from confkit.models.records import (
     Bridge,
     BridgeState,
     Call,

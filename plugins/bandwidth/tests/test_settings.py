@@ -8,8 +8,8 @@ import pytest
 from confkit_bandwidth import confkit_create_provider
 from confkit_bandwidth.settings import BandwidthSettings
 
-from confkit.errors import SettingsError
-from confkit.settings import Settings
+from confkit.models.errors import SettingsError
+from confkit.provider.settings import Settings
 
 GOOD = {"user_id": "u-1", "token": "t-marked", "secret": "s-marked"}
 

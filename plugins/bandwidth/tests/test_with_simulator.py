@@ -11,8 +11,8 @@ import pytest
 from confkit_bandwidth import confkit_create_provider
 from confkit_bandwidth.simulator import Running, Simulator
 
-from confkit import errors
-from confkit.models import (
+from confkit.models import errors
+from confkit.models.records import (
     STOP,
     BridgeState,
     CallSpec,
@@ -29,7 +29,7 @@ from confkit.models import (
     Op,
     RecordAction,
 )
-from confkit.settings import Settings
+from confkit.provider.settings import Settings
 
 pytestmark = pytest.mark.anyio
 NUMBER = "+12018994444"

@@ -9,9 +9,9 @@ import pytest
 from confkit_fake import ErrorCode, ExchangeError, FakeProvider
 from confkit_fake.translate import ERRORS, error
 
-from confkit import events
-from confkit.errors import Conflict, InvalidRequest, NotReady, ProviderError
-from confkit.models import (
+from confkit.models import events
+from confkit.models.errors import Conflict, InvalidRequest, NotReady, ProviderError
+from confkit.models.records import (
     STOP,
     Call,
     CallSpec,

@@ -8,10 +8,9 @@ import anyio
 import pytest
 from confkit_fake import FakeProvider, Shape, confkit_create_provider
 
-from confkit.capabilities import Bridging, EventSource, Joining, Materialise
-from confkit.errors import CapacityReached, Conflict, InvalidRequest, NotFound, NotReady, SettingsError
-from confkit.hookspecs import REQUIRED
-from confkit.models import (
+from confkit.models.capabilities import Bridging, EventSource, Joining, Materialise
+from confkit.models.errors import CapacityReached, Conflict, InvalidRequest, NotFound, NotReady, SettingsError
+from confkit.models.records import (
     Bridge,
     BridgeState,
     Call,
@@ -26,8 +25,9 @@ from confkit.models import (
     MemberState,
     Op,
 )
-from confkit.plugins import implements, open_provider
-from confkit.settings import Settings
+from confkit.provider.contract import REQUIRED
+from confkit.provider.discovery import implements, open_provider
+from confkit.provider.settings import Settings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

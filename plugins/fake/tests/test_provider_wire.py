@@ -8,8 +8,8 @@ import anyio
 import pytest
 from confkit_fake import FakeProvider, FaultKind
 
-from confkit.errors import Conflict, OutcomeUnknown, ProviderError, RateLimited, Unavailable
-from confkit.models import (
+from confkit.models.errors import Conflict, OutcomeUnknown, ProviderError, RateLimited, Unavailable
+from confkit.models.records import (
     Call,
     CallSpec,
     CallState,

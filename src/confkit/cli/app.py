@@ -25,11 +25,11 @@ from confkit.cli import demo as demonstration
 from confkit.cli import diagram, listening, matrix, screen, tables
 from confkit.cli.extensions import Commands, run_demo
 from confkit.cli.failures import REFUSED, complain, explain
+from confkit.cli.scaffold import command as scaffold
 from confkit.cli.session import Session, Wanted
-from confkit.errors import PolicyError, SettingsError
-from confkit.meeting import Meeting
-from confkit.scaffold import command as scaffold
-from confkit.text import one_line
+from confkit.client.meeting import Meeting
+from confkit.models.errors import PolicyError, SettingsError
+from confkit.models.text import one_line
 
 if TYPE_CHECKING:
     from confkit.cli.console import Controls

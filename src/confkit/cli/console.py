@@ -13,8 +13,8 @@ from rich.text import Text
 
 from confkit.cli import failures, tables
 from confkit.cli.keys import Key, Keyboard
-from confkit.meeting import Meeting, MeetingState
-from confkit.models import Participant
+from confkit.client.meeting import Meeting, MeetingState
+from confkit.models.records import Participant
 
 _KEYS: Final = (
     ("1-9 ↑↓", "choose"),

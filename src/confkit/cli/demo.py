@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from confkit.cli.session import Wanted
-from confkit.errors import ConfkitError, PluginError
-from confkit.models import Party
+from confkit.models.errors import ConfkitError, PluginError
+from confkit.models.records import Party
 
 if TYPE_CHECKING:
     from confkit_bandwidth.simulator import Running, Simulator

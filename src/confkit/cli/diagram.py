@@ -10,9 +10,9 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from confkit.cli.tables import result_of
-from confkit.models import Participant
-from confkit.text import one_line
-from confkit.trace import StepOutcome, StepRecord
+from confkit.models.records import Participant
+from confkit.models.text import one_line
+from confkit.models.trace import StepOutcome, StepRecord
 
 #: Columns: the clock; from confkit to the provider, and from there to the phones, at the most and at the least; the
 #: names of the phones, at the least.

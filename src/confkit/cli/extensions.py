@@ -10,9 +10,9 @@ import typer.core
 import typer.main
 
 from confkit.cli.failures import complain
-from confkit.errors import PluginError
-from confkit.hookspecs import PROJECT, ModuleSpec
-from confkit.plugins import installed, load_module, register
+from confkit.models.errors import PluginError
+from confkit.provider.contract import PROJECT, ModuleSpec
+from confkit.provider.discovery import installed, load_module, register
 
 
 class Commands(typer.core.TyperGroup):

@@ -7,9 +7,9 @@ import sys
 import traceback
 from typing import Any
 
-from confkit.addresses import masked
-from confkit.errors import ConfkitError, PluginError, PolicyError
-from confkit.text import one_line
+from confkit.models.addresses import masked
+from confkit.models.errors import ConfkitError, PluginError, PolicyError
+from confkit.models.text import one_line
 
 REFUSED = 2  # nothing was sent: the policy, a plugin or a setting stood against it
 FAILED = 1

@@ -9,8 +9,8 @@ from typing import Any, Final, Self
 
 import anyio
 
-from confkit.errors import PluginError
-from confkit.webhooks import Receive, Scope, Send
+from confkit.ingest.webhooks import Receive, Scope, Send
+from confkit.models.errors import PluginError
 
 LOOPBACK: Final = "127.0.0.1"
 #: How long requests that are being answered may take once the meeting is over, in seconds.

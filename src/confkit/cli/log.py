@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from confkit.text import one_line
+from confkit.models.text import one_line
 
 
 def configure(*, debug: bool) -> None:

@@ -8,9 +8,9 @@ from attrs import frozen
 from rich.table import Column, Table
 from rich.text import Text
 
-from confkit.errors import ConfkitError, SettingsError
-from confkit.plugins import default_capabilities, installed, open_provider
-from confkit.text import one_line
+from confkit.models.errors import ConfkitError, SettingsError
+from confkit.models.text import one_line
+from confkit.provider.discovery import default_capabilities, installed, open_provider
 
 _RATES = "rates"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from confkit.meeting import Meeting
-from confkit.models import Participant
-from confkit.policy import Mode
+from confkit.client.meeting import Meeting
+from confkit.models.records import Participant
+from confkit.workflows.policy import Mode
 
 
 def describe(provider: str, meeting: Meeting | None, *, callbacks: int | None = None) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.text import Text
 
 from confkit.cli import tables
-from confkit.meeting import Meeting, MeetingState
-from confkit.models import ParticipantState
-from confkit.text import one_line
+from confkit.client.meeting import Meeting, MeetingState
+from confkit.models.records import ParticipantState
+from confkit.models.text import one_line
 
 if TYPE_CHECKING:
     from confkit.cli.console import Controls

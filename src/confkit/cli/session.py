@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from attrs import field, frozen
 
-from confkit.addresses import masked
-from confkit.capabilities import EventSource
 from confkit.cli import failures, tables
 from confkit.cli.report import describe
 from confkit.cli.screen import Screen
-from confkit.client import AsyncClient
-from confkit.errors import MeetingError, SettingsError
-from confkit.events import (
+from confkit.client.client import AsyncClient
+from confkit.client.meeting import Meeting
+from confkit.ingest.watching import Missed
+from confkit.models.addresses import masked
+from confkit.models.capabilities import EventSource
+from confkit.models.errors import MeetingError, SettingsError
+from confkit.models.events import (
     CallAnswered,
     CallEnded,
     CallRinging,
@@ -34,10 +36,8 @@ from confkit.events import (
     Unknown,
     call_of,
 )
-from confkit.meeting import Meeting
-from confkit.models import Party
-from confkit.text import one_line
-from confkit.watching import Missed
+from confkit.models.records import Party
+from confkit.models.text import one_line
 
 if TYPE_CHECKING:
     from confkit.cli.console import Controls

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from rich.table import Column, Table
 from rich.text import Text
 
-from confkit.addresses import masked
-from confkit.meeting import Meeting, MeetingState
-from confkit.models import Outcome, Participant, ParticipantState
-from confkit.policy import Mode
-from confkit.text import one_line
-from confkit.trace import StepOutcome, StepRecord
+from confkit.client.meeting import Meeting, MeetingState
+from confkit.models.addresses import masked
+from confkit.models.records import Outcome, Participant, ParticipantState
+from confkit.models.text import one_line
+from confkit.models.trace import StepOutcome, StepRecord
+from confkit.workflows.policy import Mode
 
 #: Dim by a span: the style of a text that joins others would be theirs too.
 SEPARATOR = Text.assemble((" · ", "dim"))

@@ -13,12 +13,12 @@ from typing import Any
 
 from attrs import frozen
 
-from confkit.errors import PolicyError
-from confkit.meeting import Meeting, MeetingState
-from confkit.models import CallState, ConferenceState, MemberState, Outcome
+from confkit.client.meeting import Meeting, MeetingState
+from confkit.models.errors import PolicyError
+from confkit.models.records import CallState, ConferenceState, MemberState, Outcome
+from confkit.models.trace import StepOutcome
 from confkit.testing.scenario import Gathering, Person, Scenario
 from confkit.testing.simulation import STRANGER, Attendance, Boom, Story
-from confkit.trace import StepOutcome
 
 #: How long leaving a meeting may take: the undoing is given up after 90 s.
 LEAVING = 95.0

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from confkit.client import AsyncClient
+    from confkit.client.client import AsyncClient
     from confkit.testing.sequence import Sequence
 
 _CALLER_ID = "+12018994444"
@@ -120,6 +120,6 @@ def confkit_sequence(request: pytest.FixtureRequest) -> Sequence:
 @pytest.fixture
 def confkit_client(confkit_fake: Any, confkit_sequence: Sequence) -> AsyncClient:
     """A client on the fake, to be opened by the test, whatever runs its event loop: ``async with confkit_client:``."""
-    from confkit.client import AsyncClient
+    from confkit.client.client import AsyncClient
 
     return AsyncClient(confkit_fake, caller_id=_CALLER_ID, plugins=[confkit_sequence])

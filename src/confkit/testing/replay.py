@@ -15,10 +15,10 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field, frozen
 
-from confkit.errors import ProviderError
-from confkit.flows import FlowFunction, Handle, Mailbox, Observer, RuntimeFactory, StepRunner, op_key
-from confkit.messages import End, HangUp, Message
-from confkit.pacing import Withdrawal
+from confkit.models.errors import ProviderError
+from confkit.steps.rate_limits import Withdrawal
+from confkit.workflows.flows import FlowFunction, Handle, Mailbox, Observer, RuntimeFactory, StepRunner, op_key
+from confkit.workflows.messages import End, HangUp, Message
 
 #: How long a runtime that has crashed is away, at most, in seconds.
 AWAY = 3.0

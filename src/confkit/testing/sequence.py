@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from confkit.events import CallAnswered, CallEnded, Event, MemberJoined
-from confkit.hookspecs import hookimpl
-from confkit.models import EndCause, Outcome
-from confkit.text import one_line
-from confkit.trace import LegEnding, StepRecord, mermaid
+from confkit.models.events import CallAnswered, CallEnded, Event, MemberJoined
+from confkit.models.records import EndCause, Outcome
+from confkit.models.text import one_line
+from confkit.models.trace import LegEnding, StepRecord, mermaid
+from confkit.provider.contract import hookimpl
 
 _WIDTH = 18
 

@@ -22,11 +22,11 @@ from functools import partial
 
 from attrs import frozen
 
-from confkit.flows import InProcessRuntime, RuntimeFactory
 from confkit.testing.invariants import Violation, summary, violations
 from confkit.testing.replay import Chronicle, crashing
 from confkit.testing.scenario import Scenario, draw, simpler
 from confkit.testing.simulation import Story, play
+from confkit.workflows.flows import InProcessRuntime, RuntimeFactory
 
 #: How many scenarios are tried at most to make one simpler.
 SHRINKING = 600

@@ -23,12 +23,12 @@ import trio
 import trio.testing
 from attrs import define, evolve, field
 
-from confkit.capabilities import Capabilities
-from confkit.client import AsyncClient
-from confkit.clock import Clock
-from confkit.engine import Surroundings
-from confkit.errors import ConfkitError
-from confkit.events import (
+from confkit.client.client import AsyncClient
+from confkit.client.engine import Surroundings
+from confkit.client.meeting import Meeting, MeetingState
+from confkit.models.capabilities import Capabilities
+from confkit.models.errors import ConfkitError
+from confkit.models.events import (
     CallAnswered,
     CallEnded,
     ConferenceEnded,
@@ -39,13 +39,13 @@ from confkit.events import (
     call_of,
     conference_of,
 )
-from confkit.flows import InProcessRuntime, RuntimeFactory, op_key
-from confkit.hookspecs import hookimpl
-from confkit.meeting import Meeting, MeetingState
-from confkit.models import CallState, EndCause, Party
-from confkit.policy import Policy
+from confkit.models.records import CallState, EndCause, Party
+from confkit.models.trace import StepOutcome
+from confkit.provider.contract import hookimpl
+from confkit.steps.clock import Clock
 from confkit.testing.scenario import Cancellation, Deed, Gathering, Person, Post, Scenario
-from confkit.trace import StepOutcome
+from confkit.workflows.flows import InProcessRuntime, RuntimeFactory, op_key
+from confkit.workflows.policy import Policy
 
 CALLER_ID = "+12025550999"
 #: Somebody whom another application on the same account has in a conference.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from confkit.errors import (
+from confkit.models.errors import (
     CapacityReached,
     Conflict,
     InsufficientFunds,
@@ -17,7 +17,7 @@ from confkit.errors import (
     RateLimited,
     Unauthenticated,
 )
-from confkit.http import ErrorDetails, ErrorTable
+from confkit.provider.http import ErrorDetails, ErrorTable
 
 OVER: Final = "16030"
 

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from confkit.capabilities import Bridging, Capabilities, EventSource, Joining, Materialise, RateClass
-from confkit.errors import Conflict, InvalidRequest, NotFound, Unsupported
-from confkit.events import Received, WebhookRequest
-from confkit.hookspecs import ProviderSpec, hookimpl
-from confkit.http import Http
-from confkit.models import (
+from confkit.models.capabilities import Bridging, Capabilities, EventSource, Joining, Materialise, RateClass
+from confkit.models.errors import Conflict, InvalidRequest, NotFound, Unsupported
+from confkit.models.events import Received, WebhookRequest
+from confkit.models.records import (
     Bridge,
     Call,
     CallSpec,
@@ -27,7 +25,9 @@ from confkit.models import (
     Op,
     Snapshot,
 )
-from confkit.settings import Secret
+from confkit.provider.contract import ProviderSpec, hookimpl
+from confkit.provider.http import Http
+from confkit.provider.settings import Secret
 from confkit_lark import webhooks, wire
 from confkit_lark.errors import OVER, TABLE
 from confkit_lark.settings import LarkSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import min_len
 
-from confkit.http import HttpSettings, http_url, without_credentials
+from confkit.provider.http import HttpSettings, http_url, without_credentials
 
 
 @frozen(kw_only=True)
@@ -17,7 +17,7 @@ class LarkSettings(HttpSettings):
         token: the account's token.
         signing_key: what webhooks are signed with.
         base_url: of the API.
-        ca_file, proxy: see :class:`confkit.http.HttpSettings`.
+        ca_file, proxy: see :class:`confkit.provider.http.HttpSettings`.
     """
 
     account: str = field(validator=min_len(1))

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from confkit.errors import WebhookRejected
-from confkit.events import (
+from confkit.models.errors import WebhookRejected
+from confkit.models.events import (
     CallAnswered,
     CallEnded,
     CallRinging,
@@ -22,7 +22,7 @@ from confkit.events import (
     Unknown,
     WebhookRequest,
 )
-from confkit.models import CallState
+from confkit.models.records import CallState
 from confkit_lark.wire import CALLS, PROVIDER, instant
 
 

@@ -6,9 +6,9 @@ import json
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from confkit.events import Event
-from confkit.hookspecs import hookimpl
-from confkit.trace import StepRecord
+from confkit.models.events import Event
+from confkit.models.trace import StepRecord
+from confkit.provider.contract import hookimpl
 
 _IDS = ("call_id", "member_id", "conference_id", "bridge_id", "recording_id", "cause")
 

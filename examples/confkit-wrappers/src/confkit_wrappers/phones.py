@@ -8,10 +8,10 @@ from typing import Any
 from attrs import evolve
 
 from confkit import AsyncClient
-from confkit.addresses import canonical
-from confkit.errors import InvalidRequest
-from confkit.hookspecs import hookimpl
-from confkit.models import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Op
+from confkit.models.addresses import canonical
+from confkit.models.errors import InvalidRequest
+from confkit.models.records import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Op
+from confkit.provider.contract import hookimpl
 
 
 class TestPhones:

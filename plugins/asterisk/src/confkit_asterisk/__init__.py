@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from confkit.capabilities import Capabilities
-from confkit.hookspecs import hookimpl
-from confkit.settings import Settings
+from confkit.models.capabilities import Capabilities
+from confkit.provider.contract import hookimpl
+from confkit.provider.settings import Settings
 
 __all__ = ["confkit_add_commands", "confkit_capabilities", "confkit_create_provider", "confkit_demo"]
 

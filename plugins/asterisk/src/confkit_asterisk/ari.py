@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 import anyio
 from attrs import define
 
-from confkit.errors import ProviderError, Unauthenticated, Unavailable
-from confkit.http import READ_TIMEOUT, Http
-from confkit.settings import Secret
+from confkit.models.errors import ProviderError, Unauthenticated, Unavailable
+from confkit.provider.http import READ_TIMEOUT, Http
+from confkit.provider.settings import Secret
 from confkit_asterisk import errors
 from confkit_asterisk.settings import AsteriskSettings
 from confkit_asterisk.stream import EventStream, StreamLost

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from confkit.errors import (
+from confkit.models.errors import (
     Conflict,
     InvalidRequest,
     NotFound,
@@ -22,7 +22,7 @@ from confkit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from confkit.http import ErrorDetails, ErrorTable
+from confkit.provider.http import ErrorDetails, ErrorTable
 
 CODES: Final[Mapping[str, type[ProviderError]]] = {
     "Allocation failed": InvalidRequest,  # no channel can be made of the endpoint: it is not configured

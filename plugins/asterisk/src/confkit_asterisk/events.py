@@ -7,8 +7,8 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from confkit.errors import ProviderError
-from confkit.events import Event
+from confkit.models.errors import ProviderError
+from confkit.models.events import Event
 from confkit_asterisk import facts
 from confkit_asterisk.ari import Ari, Reopened
 from confkit_asterisk.ledger import Ledger

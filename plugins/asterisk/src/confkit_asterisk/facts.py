@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from confkit import events
-from confkit.events import Event
-from confkit.models import Call, CallState, EndCause
+from confkit.models import events
+from confkit.models.events import Event
+from confkit.models.records import Call, CallState, EndCause
 from confkit_asterisk import wire
 from confkit_asterisk.ledger import Ledger, Leg, remember
 from confkit_asterisk.wire import BRIDGE, CONFERENCE, PROVIDER

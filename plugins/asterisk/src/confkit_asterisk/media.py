@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 import anyio
 
-from confkit.errors import Conflict, InvalidRequest, NotReady, ProviderError, Unsupported
-from confkit.models import STOP, Bridge, Call, Conference, Media, Member, Op, RecordAction
+from confkit.models.errors import Conflict, InvalidRequest, NotReady, ProviderError, Unsupported
+from confkit.models.records import STOP, Bridge, Call, Conference, Media, Member, Op, RecordAction
 from confkit_asterisk.ari import Ari
 from confkit_asterisk.ledger import Ledger, Leg, remember
 from confkit_asterisk.wire import COACHING, PROVIDER, SNOOPING

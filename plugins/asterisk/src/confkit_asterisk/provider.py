@@ -11,12 +11,11 @@ from typing import Any, Final
 import anyio
 from attrs import evolve
 
-from confkit.addresses import is_sip
-from confkit.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise
-from confkit.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, ProviderError
-from confkit.events import Event
-from confkit.hookspecs import ProviderSpec, hookimpl
-from confkit.models import (
+from confkit.models.addresses import is_sip
+from confkit.models.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise
+from confkit.models.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, ProviderError
+from confkit.models.events import Event
+from confkit.models.records import (
     Bridge,
     BridgeState,
     Call,
@@ -39,6 +38,7 @@ from confkit.models import (
     RecordAction,
     Snapshot,
 )
+from confkit.provider.contract import ProviderSpec, hookimpl
 from confkit_asterisk import facts, wire
 from confkit_asterisk.ari import Ari
 from confkit_asterisk.events import Events

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
 
-from confkit.http import HttpSettings, http_url, without_credentials
+from confkit.provider.http import HttpSettings, http_url, without_credentials
 
 _TEMPLATE: Final = re.compile(r"[A-Za-z0-9]+/[^{}\s]*\{(number|uri)\}[^{}\s]*")
 
@@ -62,7 +62,7 @@ class AsteriskSettings(HttpSettings):
         application: the name under which this process takes calls; every process needs one of its own.
         endpoint: how a number is dialled: ``PJSIP/{number}@trunk`` for a trunk of that name.
         sip_endpoint: how a SIP URI is dialled: ``PJSIP/trunk/{uri}``.
-        ca_file, proxy: see :class:`confkit.http.HttpSettings`.
+        ca_file, proxy: see :class:`confkit.provider.http.HttpSettings`.
     """
 
     user: str = field(converter=_text, validator=_credential)

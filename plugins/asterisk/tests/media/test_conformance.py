@@ -11,7 +11,7 @@ from confkit_asterisk.provider import AsteriskProvider
 from confkit_asterisk.settings import AsteriskSettings
 
 from confkit import hookimpl
-from confkit.models import Call, Op
+from confkit.models.records import Call, Op
 from confkit.testing.conformance import Conformance
 from plugins.asterisk.tests.media.loopback import AsteriskHarness, harness_of
 

@@ -15,7 +15,7 @@ from confkit_asterisk.softphone import Phone, Phones, hearing
 
 import confkit
 from confkit import Conflict, InvalidRequest, RecordAction, Unsupported, hookimpl
-from confkit.events import Event, PlaybackEnded, PlaybackStarted, RecordingReady
+from confkit.models.events import Event, PlaybackEnded, PlaybackStarted, RecordingReady
 
 pytestmark = pytest.mark.anyio
 PROMPT = 2300  # Hz; no phone has it

@@ -27,8 +27,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from confkit.errors import WebhookRejected
-from confkit.events import (
+from confkit.models.errors import WebhookRejected
+from confkit.models.events import (
     CallAnswered,
     CallEnded,
     ConferenceEnded,
@@ -45,7 +45,7 @@ from confkit.events import (
     Unknown,
     WebhookRequest,
 )
-from confkit.models import EndCause
+from confkit.models.records import EndCause
 from confkit_bandwidth.wire import CAUSES, PROVIDER, address, boolean, cause_of, id_in, text, timestamp
 
 

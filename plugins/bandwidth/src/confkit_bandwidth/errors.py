@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from confkit.errors import (
+from confkit.models.errors import (
     CapacityReached,
     Conflict,
     InsufficientFunds,
@@ -23,7 +23,7 @@ from confkit.errors import (
     ProviderError,
     RateLimited,
 )
-from confkit.http import ErrorDetails, ErrorTable
+from confkit.provider.http import ErrorDetails, ErrorTable
 
 CODES: Final[Mapping[str, type[ProviderError]]] = {
     # 400

@@ -12,12 +12,10 @@ from urllib.parse import quote
 import anyio
 from attrs import evolve
 
-from confkit.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise
-from confkit.errors import Conflict, InvalidRequest, NotReady, OutcomeUnknown, ProviderError, Unsupported
-from confkit.events import Received, WebhookRequest
-from confkit.hookspecs import ProviderSpec, hookimpl
-from confkit.http import READ_TIMEOUT, Http
-from confkit.models import (
+from confkit.models.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise
+from confkit.models.errors import Conflict, InvalidRequest, NotReady, OutcomeUnknown, ProviderError, Unsupported
+from confkit.models.events import Received, WebhookRequest
+from confkit.models.records import (
     STOP,
     Bridge,
     BridgeState,
@@ -40,7 +38,9 @@ from confkit.models import (
     RecordAction,
     Snapshot,
 )
-from confkit.settings import Secret
+from confkit.provider.contract import ProviderSpec, hookimpl
+from confkit.provider.http import READ_TIMEOUT, Http
+from confkit.provider.settings import Secret
 from confkit_bandwidth import callbacks, options, wire
 from confkit_bandwidth.errors import TABLE
 from confkit_bandwidth.limits import rates

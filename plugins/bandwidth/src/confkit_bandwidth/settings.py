@@ -7,7 +7,7 @@ from typing import Any
 from attrs import Attribute, field, frozen
 from attrs.validators import in_
 
-from confkit.http import HttpSettings, http_url, without_credentials
+from confkit.provider.http import HttpSettings, http_url, without_credentials
 
 
 def _text(given: Any) -> str:
@@ -58,7 +58,7 @@ class BandwidthSettings(HttpSettings):
             evenly.
         calls_limit: how many calls may be created in any 10 s, per account and per number.
         requests_per_second: for each of the families ``/calls``, ``/conferences`` and ``/bridges``.
-        ca_file, proxy: see :class:`confkit.http.HttpSettings`.
+        ca_file, proxy: see :class:`confkit.provider.http.HttpSettings`.
     """
 
     user_id: str = field(converter=_text, validator=_not_empty)

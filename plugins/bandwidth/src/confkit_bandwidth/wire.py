@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from confkit.http import id_from_location
-from confkit.models import (
+from confkit.models.records import (
     Bridge,
     BridgeState,
     Call,
@@ -23,6 +22,7 @@ from confkit.models import (
     Member,
     MemberState,
 )
+from confkit.provider.http import id_from_location
 
 T = TypeVar("T")
 PROVIDER: Final = "bandwidth"

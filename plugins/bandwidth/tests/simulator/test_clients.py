@@ -11,8 +11,8 @@ import pytest
 from confkit_bandwidth.callbacks import parse
 from confkit_bandwidth.simulator import Switches
 
-from confkit.events import CallEnded, DigitsReceived
-from confkit.models import EndCause
+from confkit.models.events import CallEnded, DigitsReceived
+from confkit.models.records import EndCause
 
 from .conftest import FROM, TO, Line, Receiver, error
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from attrs import asdict
 
-from confkit.capabilities import Capabilities
-from confkit.hookspecs import hookimpl
-from confkit.settings import Settings
+from confkit.models.capabilities import Capabilities
+from confkit.provider.contract import hookimpl
+from confkit.provider.settings import Settings
 from confkit_fake.exchange import ErrorCode, Exchange, ExchangeError, Fact, FactKind, PartyScript
 from confkit_fake.faults import FaultKind, Request
 from confkit_fake.options import FakeSettings, Rates, Shape

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from attrs import define
 
-from confkit.hookspecs import ProviderSpec
+from confkit.provider.contract import ProviderSpec
 
 OPERATIONS = frozenset(
     {

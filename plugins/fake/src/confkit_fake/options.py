@@ -9,7 +9,7 @@ from typing import Final
 from attrs import field, frozen, validators
 from attrs.converters import to_bool
 
-from confkit.capabilities import (
+from confkit.models.capabilities import (
     Bridging,
     Capabilities,
     EventSource,

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from attrs import define, field, frozen
 
-from confkit.addresses import masked
-from confkit.models import BridgeState, CallState, ConferenceState, EndCause, MemberState
+from confkit.models.addresses import masked
+from confkit.models.records import BridgeState, CallState, ConferenceState, EndCause, MemberState
 
 
 class ErrorCode(enum.Enum):

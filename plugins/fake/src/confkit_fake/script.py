@@ -6,7 +6,7 @@ import enum
 
 from attrs import define, field
 
-from confkit.addresses import masked
+from confkit.models.addresses import masked
 
 
 class Reaction(enum.Enum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from confkit.addresses import canonical, masked
-from confkit.models import BridgeState, CallState, ConferenceState, EndCause, MemberState
+from confkit.models.addresses import canonical, masked
+from confkit.models.records import BridgeState, CallState, ConferenceState, EndCause, MemberState
 from confkit_fake.media import MediaDesk, Target
 from confkit_fake.records import (
     Bridge,

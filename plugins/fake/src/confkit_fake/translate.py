@@ -8,7 +8,8 @@ from typing import Any, Final, TypedDict, TypeVar, cast
 
 from attrs import asdict, evolve, fields, has
 
-from confkit import errors, events, models
+from confkit.models import errors, events
+from confkit.models import records as models
 from confkit_fake import exchange as telephone
 from confkit_fake.exchange import ErrorCode, Exchange, ExchangeError, Fact, FactKind
 

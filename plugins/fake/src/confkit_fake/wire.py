@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar, cast
 
 import anyio
 
-from confkit.capabilities import RateClass
-from confkit.errors import (
+from confkit.models.capabilities import RateClass
+from confkit.models.errors import (
     InsufficientFunds,
     OutcomeUnknown,
     PermissionDenied,
@@ -19,7 +19,7 @@ from confkit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from confkit.models import Op
+from confkit.models.records import Op
 from confkit_fake.exchange import Exchange, ExchangeError
 from confkit_fake.faults import Fault, FaultKind, Faults, Request
 from confkit_fake.translate import NAME, error

@@ -12,13 +12,12 @@ import anyio
 import pytest
 from attrs import define, evolve, field
 
-from confkit.addresses import masked
-from confkit.capabilities import Bridging, Capabilities, Joining, Materialise
-from confkit.client import AsyncClient
-from confkit.errors import ProviderError, WebhookRejected
-from confkit.events import Event
-from confkit.hookspecs import hookimpl
-from confkit.models import (
+from confkit.client.client import AsyncClient
+from confkit.models.addresses import masked
+from confkit.models.capabilities import Bridging, Capabilities, Joining, Materialise
+from confkit.models.errors import ProviderError, WebhookRejected
+from confkit.models.events import Event
+from confkit.models.records import (
     Bridge,
     Call,
     CallSpec,
@@ -33,7 +32,8 @@ from confkit.models import (
     Op,
     Snapshot,
 )
-from confkit.plugins import implements
+from confkit.provider.contract import hookimpl
+from confkit.provider.discovery import implements
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.harness import Harness, Reaction, Trouble
 from confkit.testing.conformance.rules import Rule, broken, check

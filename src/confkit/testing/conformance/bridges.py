@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from confkit.capabilities import Bridging
-from confkit.errors import NotFound, ProviderError
-from confkit.models import Bridge, BridgeState, CallState, MemberOptions, Membership
+from confkit.models.capabilities import Bridging
+from confkit.models.errors import NotFound, ProviderError
+from confkit.models.records import Bridge, BridgeState, CallState, MemberOptions, Membership
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import on_bench

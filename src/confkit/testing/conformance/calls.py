@@ -9,9 +9,9 @@ import anyio
 import pytest
 from attrs import evolve
 
-from confkit.capabilities import Bridging
-from confkit.errors import Conflict, NotFound, ProviderError, Unsupported
-from confkit.models import Call, CallState, EndCause, MemberOptions, Membership
+from confkit.models.capabilities import Bridging
+from confkit.models.errors import Conflict, NotFound, ProviderError, Unsupported
+from confkit.models.records import Call, CallState, EndCause, MemberOptions, Membership
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, on_bench

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from confkit.models import MemberOptions
+from confkit.models.records import MemberOptions
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, on_bench

@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from confkit.capabilities import Joining
-from confkit.errors import CapacityReached, Conflict, NotFound
-from confkit.models import CallState, Conference, ConferencePatch, ConferenceSpec, ConferenceState, MemberOptions
+from confkit.models.capabilities import Joining
+from confkit.models.errors import CapacityReached, Conflict, NotFound
+from confkit.models.records import (
+    CallState,
+    Conference,
+    ConferencePatch,
+    ConferenceSpec,
+    ConferenceState,
+    MemberOptions,
+)
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, Room, on_bench

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from attrs import asdict
 
-from confkit.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining
-from confkit.errors import ProviderError, Unsupported
-from confkit.hookspecs import ProviderSpec
-from confkit.models import Conference, Member, RecordAction
+from confkit.models.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining
+from confkit.models.errors import ProviderError, Unsupported
+from confkit.models.records import Conference, Member, RecordAction
+from confkit.provider.contract import ProviderSpec
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import on_bench

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from confkit.capabilities import Bridging, EventSource
-from confkit.errors import InvalidRequest, ProviderError, SettingsError
-from confkit.events import CallAnswered
-from confkit.models import CallSpec, ConferenceSpec, MemberOptions
-from confkit.settings import Settings
+from confkit.models.capabilities import Bridging, EventSource
+from confkit.models.errors import InvalidRequest, ProviderError, SettingsError
+from confkit.models.events import CallAnswered
+from confkit.models.records import CallSpec, ConferenceSpec, MemberOptions
+from confkit.provider.settings import Settings
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import on_bench

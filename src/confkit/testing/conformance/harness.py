@@ -7,7 +7,7 @@ import enum
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from confkit.errors import (
+from confkit.models.errors import (
     InsufficientFunds,
     OutcomeUnknown,
     PermissionDenied,
@@ -16,7 +16,7 @@ from confkit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from confkit.events import (
+from confkit.models.events import (
     CallAnswered,
     CallEnded,
     CallRinging,
@@ -28,7 +28,7 @@ from confkit.events import (
     RecordingReady,
     WebhookRequest,
 )
-from confkit.settings import Settings
+from confkit.provider.settings import Settings
 
 
 class Reaction(enum.Enum):

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from attrs import define, evolve
 
-from confkit.capabilities import Bridging, Idempotency
-from confkit.errors import OutcomeUnknown, ProviderError
-from confkit.models import Bridge, Call, Conference, ConferenceSpec, FindHint, Member, MemberOptions, Op
+from confkit.models.capabilities import Bridging, Idempotency
+from confkit.models.errors import OutcomeUnknown, ProviderError
+from confkit.models.records import Bridge, Call, Conference, ConferenceSpec, FindHint, Member, MemberOptions, Op
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, on_bench

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from confkit.models import STOP, Bridge, Call, Conference, Media, Member, RecordAction
+from confkit.models.records import STOP, Bridge, Call, Conference, Media, Member, RecordAction
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, on_bench

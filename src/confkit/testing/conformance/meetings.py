@@ -7,9 +7,9 @@ from datetime import timedelta
 import anyio
 import pytest
 
-from confkit.errors import QuorumNotReached
-from confkit.meeting import Meeting
-from confkit.models import Outcome
+from confkit.client.meeting import Meeting
+from confkit.models.errors import QuorumNotReached
+from confkit.models.records import Outcome
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, on_bench

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from confkit.errors import Conflict, NotFound, NotReady, ProviderError
-from confkit.models import MemberOptions, MemberPatch
+from confkit.models.errors import Conflict, NotFound, NotReady, ProviderError
+from confkit.models.records import MemberOptions, MemberPatch
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, Room, on_bench

@@ -9,9 +9,9 @@ import anyio
 import pytest
 from attrs import evolve
 
-from confkit.capabilities import EventSource
-from confkit.errors import WebhookRejected
-from confkit.events import (
+from confkit.models.capabilities import EventSource
+from confkit.models.errors import WebhookRejected
+from confkit.models.events import (
     CallAnswered,
     CallEnded,
     CallRinging,
@@ -25,7 +25,7 @@ from confkit.events import (
     Unknown,
     WebhookRequest,
 )
-from confkit.models import Call, CallState, Conference, Outcome, RecordAction
+from confkit.models.records import Call, CallState, Conference, Outcome, RecordAction
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, on_bench

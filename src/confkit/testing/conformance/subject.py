@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from confkit.capabilities import Bridging, Capabilities, EventSource, Joining, Materialise
-from confkit.hookspecs import ProviderSpec
-from confkit.plugins import implements, open_provider
+from confkit.models.capabilities import Bridging, Capabilities, EventSource, Joining, Materialise
+from confkit.provider.contract import ProviderSpec
+from confkit.provider.discovery import implements, open_provider
 from confkit.testing.conformance.harness import Harness
 
 #: The mark that carries a condition; confkit's pytest plugin reads it, and collects no test whose condition fails.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from confkit.errors import OutcomeUnknown, ProviderError, Unavailable
-from confkit.models import Call, Conference
+from confkit.models.errors import OutcomeUnknown, ProviderError, Unavailable
+from confkit.models.records import Call, Conference
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
 from confkit.testing.conformance.bench import Bench, on_bench

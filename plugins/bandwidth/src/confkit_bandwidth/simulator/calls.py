@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from confkit_fake.exchange import Call, Direction, ErrorCode, ExchangeError, MediaKind, RecordingState
 
-from confkit.addresses import canonical
-from confkit.models import CallState, RecordAction
+from confkit.models.addresses import canonical
+from confkit.models.records import CallState, RecordAction
 from confkit_bandwidth.simulator import audio, events, render
 from confkit_bandwidth.simulator.account import Account, read_callbacks, refusal_for
 from confkit_bandwidth.simulator.delivery import CallbackSettings

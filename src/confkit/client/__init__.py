@@ -1,0 +1,1 @@
+"""What an application holds: clients, meetings, the operations by hand."""

@@ -1,0 +1,392 @@
+"""The values of the provider contract: what operations take and what they give back.
+
+All are frozen, slotted and keyword-only; states are enums; instants are aware ``datetime``, durations
+``timedelta``. ``raw`` is the provider's own payload, left out of ``repr`` and of comparison.
+``provider_options`` is the escape on the way in: a provider refuses keys that it does not know.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from confkit.models.addresses import canonical, masked
+from confkit.models.text import one_line
+
+
+def _raw() -> Any:
+    return field(factory=dict, repr=False, eq=False)
+
+
+def _options() -> Any:
+    return field(factory=dict, repr=False)
+
+
+class CallState(enum.Enum):
+    """The life of a call, in order; a later state is never undone by an earlier one."""
+
+    QUEUED = "queued"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    ENDED = "ended"
+
+
+class EndCause(enum.Enum):
+    """Why a call ended."""
+
+    HANGUP = "hangup"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    REJECTED = "rejected"
+    UNALLOCATED = "unallocated"
+    CANCELLED = "cancelled"
+    NOT_PERMITTED = "not_permitted"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class ConferenceState(enum.Enum):
+    """A conference exists, has members, or is over for good."""
+
+    CREATED = "created"
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
+class MemberState(enum.Enum):
+    """A call's place in a conference. ``JOINING``: asked for, not yet confirmed by the provider."""
+
+    JOINING = "joining"
+    JOINED = "joined"
+    LEFT = "left"
+
+
+class BridgeState(enum.Enum):
+    """A bridge waits for its calls, connects two, holds them apart, or is over."""
+
+    CREATED = "created"
+    ACTIVE = "active"
+    HELD = "held"
+    ENDED = "ended"
+
+
+class Membership(enum.Enum):
+    """What ``create_call`` promises about the call's way into its conference or bridge."""
+
+    #: Nothing: the call stands alone.
+    NONE = "none"
+    #: The core calls ``add_member`` once the call is answered.
+    EXPLICIT = "explicit"
+    #: The provider joins it; ``MemberJoined`` says when.
+    FUSED = "fused"
+    #: The call is in as soon as it is answered; no further event says so (a Bandwidth v1 bridge).
+    ON_ANSWER = "on_answer"
+
+
+@frozen
+class Party:
+    """Somebody to reach.
+
+    Args:
+        address: an E.164 number or a SIP URI.
+        name: shown instead of the address where people look.
+    """
+
+    address: str = field(repr=masked)
+    name: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Equal for two spellings of one address."""
+        return canonical(self.address)
+
+    @property
+    def label(self) -> str:
+        """The name, else the masked address, in one line that is safe to show."""
+        return one_line(self.name or "") or masked(self.address)
+
+
+@frozen(kw_only=True)
+class Op:
+    """One intent, identical on every re-send of it.
+
+    Args:
+        key: at most 36 characters of ``[A-Za-z0-9-]``: the platform's idempotency key, client-chosen id or
+            correlation tag, whichever it has.
+        timeout: how long one request may take on the wire; never the ring timeout.
+        attempt: 1 for the first time that the intent is sent.
+    """
+
+    key: str
+    timeout: timedelta = timedelta(seconds=10)
+    attempt: int = 1
+
+
+@frozen(kw_only=True)
+class ConferenceSpec:
+    """A conference to create.
+
+    Args:
+        caller_id: the number that hosts it, E.164.
+        callback_url: where the provider sends the conference's events; ``None`` where nobody listens.
+        max_members: how many the meeting may come to hold.
+    """
+
+    caller_id: str = field(repr=masked)
+    callback_url: str | None = field(default=None, repr=False)
+    max_members: int | None = None
+    provider_options: Mapping[str, Any] = _options()
+
+
+@frozen(kw_only=True)
+class Conference:
+    """The provider's mixing room.
+
+    Args:
+        key: our name for it, stable from the moment it was asked for; the room's name where the platform
+            knows rooms by name.
+        id: the provider's; ``None`` until the platform creates it with its first member.
+    """
+
+    provider: str
+    key: str
+    id: str | None = None
+    state: ConferenceState = ConferenceState.CREATED
+    mute: bool = False
+    hold: bool = False
+    created_at: datetime | None = None
+    ended_at: datetime | None = None
+    raw: Mapping[str, Any] = _raw()
+
+
+@frozen(kw_only=True)
+class CallSpec:
+    """A party to dial.
+
+    Args:
+        to: E.164 number or SIP URI.
+        caller_id: the number shown to the party, E.164.
+        answer_timeout: how long the phone may ring.
+        callback_url: where the provider sends the call's events.
+    """
+
+    to: str = field(repr=masked)
+    caller_id: str = field(repr=masked)
+    answer_timeout: timedelta = timedelta(seconds=30)
+    callback_url: str | None = field(default=None, repr=False)
+    provider_options: Mapping[str, Any] = _options()
+
+
+@frozen(kw_only=True)
+class Call:
+    """One leg between the provider and one party."""
+
+    provider: str
+    id: str
+    to: str = field(default="", repr=masked)
+    caller_id: str = field(default="", repr=masked)
+    state: CallState = CallState.QUEUED
+    cause: EndCause | None = None
+    conference_id: str | None = None
+    bridge_id: str | None = None
+    created_at: datetime | None = None
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    raw: Mapping[str, Any] = _raw()
+
+
+@frozen(kw_only=True)
+class Dialled:
+    """What ``create_call`` gives back: the provider has accepted the call; nobody has answered yet.
+
+    Args:
+        conference: with its id, if this call brought it into being.
+    """
+
+    call: Call
+    membership: Membership = Membership.NONE
+    conference: Conference | None = None
+
+
+@frozen(kw_only=True)
+class MemberOptions:
+    """How a call enters its conference."""
+
+    mute: bool = False
+    hold: bool = False
+    provider_options: Mapping[str, Any] = _options()
+
+
+@frozen(kw_only=True)
+class Member:
+    """A call's place in a conference.
+
+    ``state`` is what the reply says: a provider whose reply *is* the membership (Bandwidth v1 answers 201
+    when the member is in) gives ``JOINED``; any other gives ``JOINING`` and sends ``MemberJoined``.
+    """
+
+    provider: str
+    id: str
+    call_id: str
+    conference: Conference
+    state: MemberState = MemberState.JOINING
+    mute: bool = False
+    hold: bool = False
+    joined_at: datetime | None = None
+    left_at: datetime | None = None
+    raw: Mapping[str, Any] = _raw()
+
+
+@frozen(kw_only=True)
+class MemberPatch:
+    """What to change of a member; ``None`` leaves it as it is.
+
+    Args:
+        deaf: the member hears nobody.
+        coach: the id of the only call that hears this member.
+    """
+
+    mute: bool | None = None
+    hold: bool | None = None
+    deaf: bool | None = None
+    coach: str | None = None
+
+
+@frozen(kw_only=True)
+class ConferencePatch:
+    """What to change for everyone in a conference; ``None`` leaves it as it is."""
+
+    mute: bool | None = None
+    hold: bool | None = None
+
+
+@frozen(kw_only=True)
+class Bridge:
+    """Two calls connected without a conference."""
+
+    provider: str
+    id: str
+    call_ids: tuple[str, ...] = ()
+    state: BridgeState = BridgeState.CREATED
+    created_at: datetime | None = None
+    raw: Mapping[str, Any] = _raw()
+
+
+@frozen(kw_only=True)
+class Media:
+    """Something to play: a file by its URL, or text to be spoken.
+
+    Args:
+        voice: the platform's name of a voice; checked by the provider's capabilities.
+        locale: such as ``en_US``.
+        loop: play a file until it is stopped.
+    """
+
+    url: str | None = None
+    text: str | None = None
+    voice: str | None = None
+    locale: str | None = None
+    loop: bool = False
+
+
+#: Stops whatever is playing.
+STOP: Final = Media()
+
+
+class RecordAction(enum.Enum):
+    """What to do with a recording."""
+
+    START = "start"
+    STOP = "stop"
+    PAUSE = "pause"
+
+
+@frozen(kw_only=True)
+class Snapshot:
+    """The provider's own account of a conference, a bridge or a call, at one moment."""
+
+    conference: Conference | None = None
+    bridge: Bridge | None = None
+    members: tuple[Member, ...] = ()
+    calls: tuple[Call, ...] = ()
+
+
+@frozen(kw_only=True)
+class FindHint:
+    """What is known of an intent whose request was lost.
+
+    Args:
+        operation: the contract's operation, such as ``create_call``.
+        into: where the call was dialled.
+        to: whom it was for.
+        call: the call that was to be added.
+    """
+
+    operation: str
+    into: Conference | Bridge | None = None
+    to: str | None = field(default=None, repr=lambda to: masked(to) if to else "None")
+    call: Call | None = None
+
+
+class Outcome(enum.Enum):
+    """How it ended for one party; ``JOINED`` while they are still there."""
+
+    JOINED = "joined"
+    LEFT = "left"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    REJECTED = "rejected"
+    UNREACHABLE = "unreachable"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @classmethod
+    def of(cls, cause: EndCause) -> Outcome:
+        """What it means for a party that its call ended so before it was answered."""
+        return {
+            EndCause.BUSY: cls.BUSY,
+            EndCause.NO_ANSWER: cls.NO_ANSWER,
+            EndCause.REJECTED: cls.REJECTED,
+            EndCause.UNALLOCATED: cls.UNREACHABLE,
+            EndCause.NOT_PERMITTED: cls.UNREACHABLE,
+            EndCause.CANCELLED: cls.CANCELLED,
+        }.get(cause, cls.FAILED)
+
+
+class ParticipantState(enum.Enum):
+    """Where one party of a meeting stands."""
+
+    WAITING = "waiting"
+    DIALLING = "dialling"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    JOINED = "joined"
+    ENDED = "ended"
+
+
+@frozen(kw_only=True)
+class Participant:
+    """One party of a meeting, as the facts known so far have it.
+
+    Args:
+        id: ours, stable for the life of the meeting: ``leg-3``.
+        error: what went wrong, one sentence, where ``outcome`` is ``FAILED``.
+    """
+
+    id: str
+    party: Party
+    state: ParticipantState = ParticipantState.WAITING
+    outcome: Outcome | None = None
+    call_id: str | None = None
+    member_id: str | None = None
+    mute: bool = False
+    hold: bool = False
+    dialled_at: datetime | None = None
+    answered_at: datetime | None = None
+    joined_at: datetime | None = None
+    ended_at: datetime | None = None
+    error: str | None = None

@@ -1,0 +1,1 @@
+"""What a provider author imports: the contract, discovery, settings, the HTTP toolkit."""

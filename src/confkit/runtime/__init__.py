@@ -1,0 +1,1 @@
+"""What carries a driver out, in the process that holds the client."""

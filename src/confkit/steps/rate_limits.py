@@ -1,0 +1,195 @@
+"""Keeping below the provider's rate limits, fairly between meetings.
+
+Each published rate class is a sliding window: so many requests in any span of so long. A request waits until it
+has a place in every class that its operation counts against. Who goes first: hang-ups and ends, then what the
+sequence asks for, then reads; within that the meetings take turns; within a meeting the order of asking.
+All waiting is anyio's, so it runs under a virtual clock.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterable
+from datetime import timedelta
+
+import anyio
+from attrs import define, field
+
+from confkit.models.capabilities import RateClass
+
+#: Requests sent exactly as far apart as the limit says can arrive closer together than that, so windows are
+#: kept this much longer than the provider's.
+MARGIN = 1.025
+
+
+class Priority(enum.IntEnum):
+    """Who goes first when there is not room for all."""
+
+    URGENT = 0
+    NORMAL = 1
+    READ = 2
+
+
+@define(order=True)
+class _Ticket:
+    """A request that waits for its place. Tickets are totally ordered, so those that need several classes
+    cannot block each other in a ring."""
+
+    priority: Priority
+    turn: int
+    number: int
+    classes: tuple[tuple[_Window, int], ...] = field(order=False)
+    woken: anyio.Event = field(order=False, factory=anyio.Event)
+    gone: bool = field(order=False, default=False)
+
+
+class _Window:
+    """One rate class of one account or number."""
+
+    def __init__(self, rate: RateClass) -> None:
+        self.rate = rate
+        self.span = rate.per.total_seconds() * MARGIN
+        self.sent: deque[float] = deque(maxlen=rate.limit)
+        self.closed_until = -math.inf
+        self.queue: list[_Ticket] = []
+
+    def opens_at(self, cost: int) -> float:
+        """When there is room for this many requests."""
+        short = len(self.sent) + min(cost, self.rate.limit) - self.rate.limit
+        return max(self.sent[short - 1] + self.span if short > 0 else -math.inf, self.closed_until)
+
+    def take(self, cost: int, now: float) -> None:
+        # More requests than the window holds at once (a fetch that needs two where one a second is allowed)
+        # go out together; those who come after pay for it.
+        self.sent.extend(now + self.span * (index // self.rate.limit) for index in range(cost))
+
+    def head(self) -> _Ticket | None:
+        while self.queue and self.queue[0].gone:
+            heapq.heappop(self.queue)
+        return self.queue[0] if self.queue else None
+
+
+class Withdrawal:
+    """An order that makes whatever a flow has not sent yet pointless; its step heeds it as long as it waits.
+
+    Attributes:
+        ordered: whether it stands.
+    """
+
+    def __init__(self) -> None:
+        self.ordered = False
+        self._waiting: anyio.CancelScope | None = None
+
+    def order(self) -> None:
+        """From now on nothing is sent; who waits to send stops waiting."""
+        self.ordered = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def ends(self, waiting: anyio.CancelScope | None) -> None:
+        """The step waits in this scope before it sends, and is not to; ``None``: it does not wait any more."""
+        self._waiting = waiting
+        if waiting is not None and self.ordered:
+            waiting.cancel()
+
+
+class Pacer:
+    """Paces the requests of one client."""
+
+    def __init__(self, rates: Iterable[RateClass]) -> None:
+        self._rates: dict[str, list[tuple[RateClass, int]]] = {}
+        for rate in rates:
+            for operation, cost in rate.costs.items():
+                self._rates.setdefault(operation, []).append((rate, cost))
+        self._windows: dict[tuple[str, str], _Window] = {}
+        self._numbers = itertools.count()
+        self._turns: dict[str | None, int] = {}
+        self._turn = 0
+        self._waiting = 0
+
+    async def wait(
+        self, operation: str, *, priority: Priority, meeting: str | None = None, number: str = ""
+    ) -> timedelta:
+        """Wait for a place, and take it.
+
+        Args:
+            operation: its name, or its name and what it is about (``play:member``), where its cost depends on that.
+            meeting: whose turn it counts as.
+            number: the caller ID, for the limits that each number has for itself.
+
+        Returns:
+            How long it took.
+        """
+        classes = self._classes(operation, number)
+        if not classes:
+            return timedelta(0)
+        asked = anyio.current_time()
+        ticket = self._queue(classes, priority, meeting)
+        try:
+            while True:
+                now = anyio.current_time()
+                if all(window.head() is ticket for window, _ in classes):
+                    opens = max(window.opens_at(cost) for window, cost in classes)
+                    if opens <= now:
+                        break
+                    delay = opens - now
+                else:
+                    delay = math.inf
+                ticket.woken = anyio.Event()
+                with anyio.move_on_after(delay):
+                    await ticket.woken.wait()
+            for window, cost in classes:
+                window.take(cost, now)
+            self._turn = max(self._turn, ticket.turn)
+            return timedelta(seconds=now - asked)
+        finally:
+            self._leave(ticket)
+
+    def limits(self, operation: str) -> bool:
+        """Whether the operation counts against any limit; as for :meth:`wait`."""
+        return bool(self._rates) and bool(self._costs(operation))
+
+    def hold_back(self, operation: str, wait: timedelta, *, number: str = "") -> None:
+        """The provider refused a request for its rate: send nothing of its classes for so long."""
+        for window, _ in self._classes(operation, number):
+            window.closed_until = max(window.closed_until, anyio.current_time() + wait.total_seconds())
+
+    def spacing(self, operation: str) -> timedelta:
+        """The longest average distance that the operation's classes ask for; zero where it has none."""
+        return max((rate.per / rate.limit for rate, _ in self._rates.get(operation, ())), default=timedelta(0))
+
+    def _costs(self, operation: str) -> list[tuple[RateClass, int]]:
+        """The classes that the operation counts against; as it is about that, else as it is in general."""
+        return self._rates.get(operation) or self._rates.get(operation.partition(":")[0]) or []
+
+    def _classes(self, operation: str, number: str) -> tuple[tuple[_Window, int], ...]:
+        found = []
+        for rate, cost in self._costs(operation):
+            key = (rate.name, number if rate.scope == "number" else "")
+            if (window := self._windows.get(key)) is None:
+                window = self._windows[key] = _Window(rate)
+            found.append((window, cost))
+        return tuple(found)
+
+    def _queue(self, classes: tuple[tuple[_Window, int], ...], priority: Priority, meeting: str | None) -> _Ticket:
+        if not self._waiting:
+            self._turns.clear()  # nobody waits, so nobody is owed a turn
+        self._waiting += 1
+        turn = max(self._turn, self._turns.get(meeting, -1) + 1)
+        self._turns[meeting] = turn
+        ticket = _Ticket(priority, turn, next(self._numbers), classes)
+        for window, _ in classes:
+            # Who is first no longer need not be told: it looks again when its window opens, and when another leaves.
+            heapq.heappush(window.queue, ticket)
+        return ticket
+
+    def _leave(self, ticket: _Ticket) -> None:
+        ticket.gone = True
+        self._waiting -= 1
+        for window, _ in ticket.classes:
+            if (head := window.head()) is not None:
+                head.woken.set()

@@ -1,0 +1,195 @@
+"""What a meeting knows of its room and its legs, and who may go on. State and rules; no I/O."""
+
+from __future__ import annotations
+
+from attrs import define, evolve, field
+
+from confkit.models.capabilities import Joining, Materialise
+from confkit.models.records import Bridge, Call, Conference, Party
+from confkit.workflows.messages import Failure, LegReport, MeetingBrief, Stage
+from confkit.workflows.policy import Mode
+
+#: How often a conference is created anew, because those who were in first have all left before the others came.
+REOPENINGS = 3
+
+
+@define(kw_only=True)
+class Seat:
+    """One leg as its meeting sees it.
+
+    Args:
+        asks: it waits to be let on before it dials.
+        let_on: it has been let on to dial or to join, and has not joined yet.
+        left_behind: what the leg could not undo, one sentence.
+        watches: it is over, and still looks out for a call that may have been made.
+        told: its call is said to have ended, and nobody has asked.
+        conference_id: under which id it has joined the conference.
+        out: its conference has ended before the meeting was there, and it has not reported that it is over.
+    """
+
+    id: str
+    party: Party
+    stage: Stage = Stage.WAITING
+    call: Call | None = None
+    asks: bool = False
+    let_on: bool = False
+    joined_once: bool = False
+    left_behind: str | None = None
+    watches: bool = False
+    told: bool = False
+    conference_id: str | None = None
+    out: bool = False
+
+
+@define(kw_only=True)
+class Table:
+    """The legs of a meeting around its room.
+
+    Args:
+        conference_ended: the platform has ended the conference, as some do when the last member leaves.
+        over: the ids of the conferences of this meeting that have ended.
+        emptied: the conference has ended with its last member before the meeting was there; another is to be created.
+        reopened: how often one was.
+        old_bridge: a bridge that has become a conference and is still to be ended.
+        orphans: rooms that may have been created besides, one sentence each, by the key of the lost request.
+        unexplained: why two who have answered could not be connected, as long as one of them may have hung up.
+    """
+
+    brief: MeetingBrief
+    room: Conference | Bridge | None = None
+    seats: dict[str, Seat] = field(factory=dict)
+    established: bool = False
+    failure: Failure | None = None
+    conference_ended: bool = False
+    over: set[str] = field(factory=set)
+    emptied: bool = False
+    reopened: int = 0
+    old_bridge: Bridge | None = None
+    orphans: dict[str, str] = field(factory=dict)
+    unexplained: Failure | None = None
+
+    @property
+    def present(self) -> list[Seat]:
+        """The legs that are not over."""
+        return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED and not seat.out]
+
+    @property
+    def taken(self) -> list[Seat]:
+        """The legs that take up a place: a call that may still be up does."""
+        return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED or seat.left_behind]
+
+    @property
+    def unfinished(self) -> list[Seat]:
+        """The legs that have something to do when the meeting is undone."""
+        return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED or seat.watches]
+
+    @property
+    def told(self) -> list[Seat]:
+        """The legs whose call is said to have ended, and may not have."""
+        return [seat for seat in self.seats.values() if seat.told and seat.call is not None]
+
+    @property
+    def bridging(self) -> bool:
+        """Whether two answered calls are to be connected, and are not yet."""
+        return self.brief.plan.mode is Mode.BRIDGE and self.room is None
+
+    @property
+    def complete(self) -> bool:
+        """Whether everyone who is not over is in; or one is held ready for a second to come."""
+        if self.bridging:
+            return [seat.stage for seat in self.present] == [Stage.ANSWERED]
+        return all(seat.stage is Stage.JOINED for seat in self.present)
+
+    @property
+    def dialling_makes_the_room(self) -> bool:
+        """Whether the platform makes the conference when the first call is dialled into it."""
+        return isinstance(self.room, Conference) and self.room.id is None and self.brief.joining is Joining.FUSED
+
+    def note(self, report: LegReport) -> None:
+        """Take in what a leg reports."""
+        seat = self.seats[report.leg]
+        seat.call = report.call or seat.call
+        if report.stage is not Stage.UPDATED:
+            seat.stage = report.stage
+        if report.stage is Stage.ENDED:
+            seat.left_behind, seat.watches = report.left_behind, report.watches
+            seat.told = seat.told or report.told
+            self.unexplained = None
+        if report.stage is Stage.JOINED:
+            seat.joined_once = True
+            if isinstance(self.room, Conference) and report.conference_id is None:
+                # It was dialled into a bridge that has become a conference meanwhile: it is still to be moved.
+                seat.stage = Stage.ANSWERED
+            else:
+                seat.let_on = False
+        if report.conference_id is not None:
+            seat.conference_id = report.conference_id
+            self.adopt(report.conference_id)
+
+    @property
+    def comes_again(self) -> bool:
+        """Whether the room is a name, under which it comes again with another id after it has ended."""
+        return self.brief.materialise is not Materialise.EXPLICIT or self.brief.joining is Joining.FUSED
+
+    def adopt(self, conference_id: str) -> None:
+        """The platform has told the id of the conference."""
+        room = self.room
+        if not isinstance(room, Conference) or conference_id in self.over:
+            return
+        if room.id is None or (self.comes_again and room.id != conference_id):
+            self.room = evolve(room, id=conference_id)
+
+    def note_end(self, conference_id: str) -> list[Seat]:
+        """A conference has ended; gives those who are out by it.
+
+        One that its last member has left before the meeting was there is a name again, or is to be created again: who
+        left first cuts nobody off who is still to come.
+        """
+        room = self.room
+        if not isinstance(room, Conference) or not (self.comes_again or room.id == conference_id):
+            return []
+        self.over.add(conference_id)
+        out = [seat for seat in self.present if seat.stage is Stage.JOINED and seat.conference_id in self.over]
+        if room.id == conference_id:
+            again = not self.established and (self.comes_again or self.reopened < REOPENINGS)
+            if not again or len(self.present) - len(out) < self.brief.plan.quorum:
+                self.conference_ended = True
+                return self.present
+            inside = [seat.conference_id for seat in self.present if seat.stage is Stage.JOINED and seat not in out]
+            if self.comes_again:
+                self.room = evolve(room, id=next(iter(inside), None))
+            else:
+                self.emptied = True
+            for seat in self.present:
+                if seat.stage is Stage.ANSWERED:
+                    seat.let_on = False  # whoever was on the way in is let on again
+        for seat in out:
+            seat.out = True
+        return out
+
+    def pair(self) -> list[Seat]:
+        """Two who have both answered and are to be connected; else nobody."""
+        if self.unexplained is not None:
+            return []
+        present = self.present
+        ready = self.bridging and [seat.stage for seat in present] == [Stage.ANSWERED, Stage.ANSWERED]
+        return present if ready else []
+
+    def may_go_on(self) -> list[Seat]:
+        """Those who wait to dial or to join, and may."""
+        waiting = [seat for seat in self.present if not seat.let_on and self._may(seat)]
+        if isinstance(self.room, Conference) and self.room.id is None:
+            # Until the conference has its id, exactly one join is under way: two would make two rooms.
+            return [] if any(seat.let_on for seat in self.present) else waiting[:1]
+        return waiting
+
+    def _may(self, seat: Seat) -> bool:
+        if not isinstance(self.room, Conference) or self.emptied:
+            return False
+        if seat.stage is Stage.ANSWERED:
+            # Nobody joins alone while others may still come: a platform that ends a conference with its last
+            # member would end it for good if the first to join hung up before the second is in.
+            company = sum(other.stage in (Stage.ANSWERED, Stage.JOINED) for other in self.present)
+            pending = any(other.stage in (Stage.WAITING, Stage.DIALLED) for other in self.present)
+            return company >= 2 or not pending
+        return seat.stage is Stage.WAITING and seat.asks

@@ -1,0 +1,320 @@
+"""What flows say to each other and to the application: frozen values that survive serialisation.
+
+A flow waits in one place only, its mailbox, so everything that it may have to react to is one of these.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import timedelta
+
+from attrs import field, frozen
+
+from confkit.models.capabilities import Bridging, Joining, Materialise
+from confkit.models.errors import ProviderError
+from confkit.models.events import Event
+from confkit.models.records import (
+    Bridge,
+    Call,
+    Conference,
+    ConferencePatch,
+    Media,
+    Member,
+    MemberPatch,
+    Outcome,
+    Party,
+    RecordAction,
+)
+from confkit.workflows.policy import Plan
+
+
+@frozen(kw_only=True)
+class Failure:
+    """An error as a value.
+
+    Args:
+        kind: the class of the error, such as ``RateLimited``.
+        message: one sentence for people, masked.
+        detail: the sentence without the provider, operation and code, which the error puts around it itself.
+    """
+
+    kind: str
+    message: str
+    detail: str = ""
+    operation: str = ""
+    code: str | None = None
+    status: int | None = None
+
+    @classmethod
+    def of(cls, error: ProviderError) -> Failure:
+        """A provider's error as a value."""
+        return cls(
+            kind=type(error).__name__,
+            message=str(error),
+            detail=error.message,
+            operation=error.operation,
+            code=error.code,
+            status=error.status,
+        )
+
+
+@frozen(kw_only=True)
+class MeetingBrief:
+    """The input of the flow ``meeting``.
+
+    Args:
+        owner: the mailbox of the application's handle.
+        callbacks: the URL below which the provider reports events, ending in ``/``; ``None`` for none.
+        host: the provider's name.
+    """
+
+    plan: Plan
+    owner: str
+    provider: str
+    materialise: Materialise
+    joining: Joining
+    bridging: Bridging
+    moves_calls: bool = False
+    end_hangs_up: bool = False
+    callbacks: str | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class LegBrief:
+    """The input of the flow ``leg``: one party and where it belongs.
+
+    Args:
+        meeting: the flow that hears what becomes of the leg.
+        asks: wait for ``Proceed`` before dialling, because the conference has no id yet and dialling makes it.
+        named: the conference is a name, under which a call that is dialled into it makes it again when it has ended.
+        incoming: a call that the party has made to us, to be answered instead of dialled.
+    """
+
+    meeting: str
+    party: Party
+    caller_id: str = field(repr=False)
+    answer_timeout: timedelta
+    into: Conference | Bridge | None = None
+    asks: bool = False
+    named: bool = False
+    callbacks: str | None = field(default=None, repr=False)
+    incoming: Call | None = None
+
+
+class Stage(enum.Enum):
+    """How far a leg has come."""
+
+    WAITING = "waiting"
+    DIALLED = "dialled"
+    ANSWERED = "answered"
+    JOINED = "joined"
+    UPDATED = "updated"
+    ENDED = "ended"
+
+
+@frozen(kw_only=True)
+class LegReport:
+    """A leg tells its meeting how far it has come.
+
+    Args:
+        number: counts the leg's reports, so that of two changes at one instant the later holds.
+        conference_id: where joining told the id of the conference.
+        left_behind: what could not be undone, one sentence.
+        watches: the leg is over, and still looks out for a call that may have been made.
+        told: that the call has ended was told and not asked for, so that it may still be up.
+    """
+
+    leg: str
+    stage: Stage
+    number: int = 0
+    call: Call | None = None
+    member: Member | None = None
+    conference_id: str | None = None
+    mute: bool | None = None
+    hold: bool | None = None
+    outcome: Outcome | None = None
+    failure: Failure | None = None
+    left_behind: str | None = None
+    watches: bool = False
+    told: bool = False
+
+
+@frozen(kw_only=True)
+class Proceed:
+    """The meeting lets a leg go on: dial into, or join, this conference; or: it is bridged now."""
+
+    into: Conference | Bridge
+
+
+@frozen(kw_only=True)
+class HangUp:
+    """The meeting takes a leg out: nothing of it may stay.
+
+    Args:
+        done: the call is hung up together with its conference.
+    """
+
+    done: bool = False
+
+
+@frozen(kw_only=True)
+class Happened:
+    """A fact from the provider.
+
+    Args:
+        asked: it is the answer to a question of ours; otherwise somebody has told it.
+    """
+
+    event: Event
+    asked: bool = False
+
+
+@frozen(kw_only=True)
+class Command:
+    """Something that the application asks for.
+
+    Args:
+        id: for the reply, which goes to ``owner``.
+        leg: whom it concerns; ``None`` for the whole meeting.
+    """
+
+    id: str
+    owner: str
+    leg: str | None = None
+
+
+@frozen(kw_only=True)
+class Add(Command):
+    """One more party; or somebody who has called in."""
+
+    party: Party
+    incoming: Call | None = None
+
+
+@frozen(kw_only=True)
+class Remove(Command):
+    """Take a party out and hang up."""
+
+
+@frozen(kw_only=True)
+class UpdateMember(Command):
+    """Mute, hold, deafen or coach a party."""
+
+    patch: MemberPatch
+
+
+@frozen(kw_only=True)
+class UpdateConference(Command):
+    """Mute or hold everyone."""
+
+    patch: ConferencePatch
+
+
+@frozen(kw_only=True)
+class Play(Command):
+    """Play or stop, for all or for one."""
+
+    media: Media
+
+
+@frozen(kw_only=True)
+class Record(Command):
+    """Record, for all or for one."""
+
+    action: RecordAction
+
+
+@frozen(kw_only=True)
+class SendDigits(Command):
+    """Send DTMF to a party."""
+
+    digits: str
+
+
+@frozen(kw_only=True)
+class Transfer(Command):
+    """Hand a party over to another address."""
+
+    to: str = field(repr=False)
+
+
+@frozen(kw_only=True)
+class End:
+    """The application wants the meeting over; everything it created is undone."""
+
+
+@frozen(kw_only=True)
+class Established:
+    """The meeting tells its owner that everyone has joined or has an outcome, and the quorum is there."""
+
+    conference: Conference | None = None
+    bridge: Bridge | None = None
+
+
+@frozen(kw_only=True)
+class Adopted:
+    """The meeting tells its owner which conference it is in now; one without an id has ended, and comes again."""
+
+    conference: Conference
+
+
+@frozen(kw_only=True)
+class Reply:
+    """The answer to a command: done, or why not. ``leg`` is the new participant after ``Add``."""
+
+    command: str
+    failure: Failure | None = None
+    leg: str | None = None
+
+
+@frozen(kw_only=True)
+class LegEnd:
+    """The result of the flow ``leg``."""
+
+    outcome: Outcome
+
+
+class EndReason(enum.Enum):
+    """Why a meeting is over."""
+
+    ASKED = "asked"
+    EVERYONE_LEFT = "everyone_left"
+    QUORUM_MISSED = "quorum_missed"
+    CONFERENCE_ENDED = "conference_ended"
+    FAILED = "failed"
+
+
+@frozen(kw_only=True)
+class MeetingEnd:
+    """The result of the flow ``meeting``.
+
+    Args:
+        left_behind: calls and rooms that may still be up, one sentence each.
+        orphans: empty rooms that may have been made by a request whose reply was lost; they ring nobody.
+    """
+
+    reason: EndReason
+    established: bool
+    failure: Failure | None = None
+    left_behind: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
+
+
+Message = (
+    LegReport
+    | Proceed
+    | HangUp
+    | Happened
+    | Add
+    | Remove
+    | UpdateMember
+    | UpdateConference
+    | Play
+    | Record
+    | SendDigits
+    | Transfer
+    | End
+    | Established
+    | Adopted
+    | Reply
+)
