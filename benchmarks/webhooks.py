@@ -19,6 +19,7 @@ import anyio
 import structlog
 
 import confkit
+import confkit.provider
 from benchmarks.asgi import served
 from benchmarks.report import Figure, Result
 from benchmarks.running import CALLER_ID, numbers, run, simulator
@@ -37,7 +38,7 @@ class Counter:
     def __init__(self) -> None:
         self.seen = 0
 
-    @confkit.hookimpl
+    @confkit.provider.hookimpl
     def meeting_event(self, event: confkit.Event) -> None:
         """One more."""
         self.seen += isinstance(event, confkit.DigitsReceived)

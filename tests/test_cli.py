@@ -292,8 +292,9 @@ def test_a_plugin_brings_its_own_demo(cli: Cli, tmp_path: Path, monkeypatch: pyt
         "showy",
         """
 import confkit
+import confkit.provider
 
-@confkit.hookimpl
+@confkit.provider.hookimpl
 def confkit_demo(parties, as_json):
     print(f"{parties} people, {as_json}")
     return 3
@@ -356,7 +357,7 @@ def test_plugins_bring_their_own_commands(cli: Cli, tmp_path: Path, monkeypatch:
         """
 import confkit
 
-@confkit.hookimpl
+@confkit.provider.hookimpl
 def confkit_add_commands(app):
     @app.command()
     def wave():
@@ -409,7 +410,7 @@ def test_a_defect_is_one_line_too(cli: Cli, tmp_path: Path, monkeypatch: pytest.
         """
 import confkit
 
-@confkit.hookimpl
+@confkit.provider.hookimpl
 def confkit_create_provider(settings):
     raise ZeroDivisionError("+19195550101 by zero")
 """,

@@ -19,11 +19,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
-from confkit import AsyncClient, InvalidRequest, Meeting, Party, PolicyError, StepOutcome
+from confkit import AsyncClient, Meeting, Party, PolicyError, StepOutcome
 from confkit.cli import diagram, failures, log, matrix, screen, tables
 from confkit.cli.session import said
 from confkit.models.errors import ConfkitError
 from confkit.models.events import DigitsReceived, Event, IncomingCall, RecordingFailed, RecordingReady, Unknown
+from confkit.provider import InvalidRequest
 from tests.core.test_text import HOSTILE, shows
 
 OURS = "+12018994444"

@@ -13,20 +13,20 @@ import httpx
 from confkit_bandwidth.simulator import Fault, Running
 from confkit_fake.exchange import Call, Exchange
 
-from confkit.models.events import (
+from confkit.provider import (
     CallAnswered,
     CallEnded,
+    CallState,
     ConferenceEnded,
     ConferenceStarted,
     Event,
     MemberJoined,
     MemberLeft,
     RecordingReady,
+    Settings,
     Unknown,
     WebhookRequest,
 )
-from confkit.models.records import CallState
-from confkit.provider.settings import Settings
 from confkit.testing.conformance import Harness, Reaction, Trouble
 
 _FAULTS = {

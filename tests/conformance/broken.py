@@ -11,35 +11,38 @@ import anyio
 from attrs import evolve, frozen
 from confkit_fake import FakeProvider
 
-from confkit.models.capabilities import Bridging, Capabilities, Idempotency
-from confkit.models.errors import (
+from confkit.provider import (
+    Bridge,
+    Bridging,
+    Call,
+    CallSpec,
+    CallState,
+    Capabilities,
+    Conference,
+    ConferencePatch,
     Conflict,
+    Dialled,
+    EndCause,
+    Event,
+    FindHint,
+    Idempotency,
+    Member,
+    MemberOptions,
+    MemberPatch,
     NotFound,
+    Op,
     OutcomeUnknown,
     PermissionDenied,
     ProviderError,
     RateLimited,
-    Unavailable,
-    WebhookRejected,
-)
-from confkit.models.events import Event, RecordingReady, Unknown, WebhookRequest
-from confkit.models.records import (
-    Bridge,
-    Call,
-    CallSpec,
-    CallState,
-    Conference,
-    ConferencePatch,
-    Dialled,
-    EndCause,
-    FindHint,
-    Member,
-    MemberOptions,
-    MemberPatch,
-    Op,
+    RecordingReady,
     Snapshot,
+    Unavailable,
+    Unknown,
+    WebhookRejected,
+    WebhookRequest,
+    hookimpl,
 )
-from confkit.provider.contract import hookimpl
 from confkit.testing.conformance import Harness
 from tests.conformance.fake_harness import FakeHarness
 from tests.conformance.webhook_fake import WebhookFake, WebhookHarness

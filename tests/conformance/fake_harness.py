@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import confkit_fake
 from confkit_fake import FakeProvider
 
-from confkit.models.records import CallState
+from confkit.provider import CallState
 from confkit.testing.conformance import Harness, Reaction, Trouble
 
 _READS = {"fetch", "list_calls", "find"}

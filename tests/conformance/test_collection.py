@@ -16,7 +16,7 @@ RULES = {name for name in dir(Conformance) if name.startswith("test_")}
 SUITES = """
 import pytest
 from confkit_fake import FakeProvider
-from confkit.models.events import CallEnded
+from confkit.provider import CallEnded
 from confkit.testing.conformance import Conformance, Trouble
 from tests.conformance.fake_harness import FakeHarness
 from tests.conformance.webhook_fake import WebhookHarness

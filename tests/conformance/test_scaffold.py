@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from confkit.cli.scaffold.command import new_provider
-from confkit.models.errors import ConfkitError
+from confkit.provider import ConfkitError
 
 ROOT = Path(__file__).parents[2]
 #: What a command of the README may take, both together: generating and all, it is under a minute.

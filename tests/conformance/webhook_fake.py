@@ -12,19 +12,19 @@ from urllib.parse import urlsplit
 from attrs import evolve
 from confkit_fake import FakeProvider
 
-from confkit.models.capabilities import EventSource
-from confkit.models.errors import WebhookRejected
-from confkit.models.events import (
+from confkit.provider import (
     CallAnswered,
     CallEnded,
     Event,
+    EventSource,
     MemberJoined,
     Received,
     RecordingReady,
     Unknown,
+    WebhookRejected,
     WebhookRequest,
+    hookimpl,
 )
-from confkit.provider.contract import hookimpl
 from tests.conformance.fake_harness import FakeHarness
 
 KEY = "whsec-signing-key"

@@ -7,22 +7,9 @@ from typing import Any
 
 from attrs import evolve
 
-from confkit import (
-    Bridge,
-    Bridging,
-    Call,
-    Conference,
-    Joining,
-    Materialise,
-    Mode,
-    Outcome,
-    OutcomeUnknown,
-    Party,
-    Plan,
-    Snapshot,
-    Unavailable,
-)
+from confkit import Bridge, Call, Conference, Mode, Outcome, OutcomeUnknown, Party, Plan, Unavailable
 from confkit.models.events import ConferenceEnded, ConferenceStarted, Event
+from confkit.provider import Bridging, Joining, Materialise, Snapshot
 from confkit.workflows.meeting import meeting
 from confkit.workflows.messages import (
     HangUp,

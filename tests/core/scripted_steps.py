@@ -10,12 +10,11 @@ from typing import Any
 import anyio
 from attrs import frozen
 
-from confkit import (
-    Bridge,
-    Call,
+from confkit import Bridge, Call, Conference, OutcomeUnknown, RateLimited, RecordAction, StepRecord, Unavailable
+from confkit.models.records import STOP, ConferenceSpec, Media
+from confkit.provider import (
     CallSpec,
     Capabilities,
-    Conference,
     ConferencePatch,
     Dialled,
     FindHint,
@@ -24,14 +23,8 @@ from confkit import (
     MemberPatch,
     Membership,
     Op,
-    OutcomeUnknown,
-    RateLimited,
-    RecordAction,
-    StepRecord,
-    Unavailable,
     hookimpl,
 )
-from confkit.models.records import STOP, ConferenceSpec, Media
 from confkit.provider.contract import ProviderSpec
 from confkit.provider.discovery import open_provider
 from confkit.steps.clock import Clock

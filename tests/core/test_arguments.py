@@ -19,26 +19,21 @@ from confkit import (
     AsyncClient,
     Bridge,
     Call,
-    CallSpec,
-    CallState,
     Client,
     Conference,
     ConfkitError,
     IncomingCall,
-    InvalidRequest,
     Meeting,
     MeetingError,
-    Member,
-    Op,
     Party,
     Policy,
     PolicyError,
     SettingsError,
     Unsupported,
-    hookimpl,
 )
 from confkit.client.operations import Operations
 from confkit.models.capabilities import Materialise
+from confkit.provider import CallSpec, CallState, InvalidRequest, Member, Op, hookimpl
 
 pytestmark = pytest.mark.anyio
 

@@ -18,18 +18,10 @@ import pytest
 from confkit_bandwidth.simulator import Running, Simulator
 from confkit_fake import FakeProvider
 
-from confkit import (
-    AsyncClient,
-    Client,
-    ConfkitError,
-    MeetingEnded,
-    MeetingError,
-    MeetingState,
-    WebhookRequest,
-    hookimpl,
-)
+from confkit import AsyncClient, Client, ConfkitError, MeetingEnded, MeetingError, MeetingState, WebhookRequest
 from confkit.client.blocking import BlockingMeeting
 from confkit.client.meeting import Meeting
+from confkit.provider import hookimpl
 
 OURS = "+12018994444"
 ANN, BOB, CY, DI = (f"+1919555010{index}" for index in range(1, 5))

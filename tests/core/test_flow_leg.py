@@ -8,12 +8,20 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from confkit import (
-    Bridge,
-    Call,
+from confkit import Bridge, Call, Conference, Outcome, OutcomeUnknown, Party, RecordAction, Unavailable
+from confkit.models.errors import Withdrawn
+from confkit.models.events import (
+    CallAnswered,
+    CallEnded,
+    CallRinging,
+    ConferenceEnded,
+    Event,
+    MemberJoined,
+    MemberLeft,
+)
+from confkit.provider import (
     CallSpec,
     CallState,
-    Conference,
     Conflict,
     Dialled,
     EndCause,
@@ -25,23 +33,8 @@ from confkit import (
     Membership,
     MemberState,
     NotFound,
-    Outcome,
-    OutcomeUnknown,
-    Party,
     PermissionDenied,
-    RecordAction,
     Snapshot,
-    Unavailable,
-)
-from confkit.models.errors import Withdrawn
-from confkit.models.events import (
-    CallAnswered,
-    CallEnded,
-    CallRinging,
-    ConferenceEnded,
-    Event,
-    MemberJoined,
-    MemberLeft,
 )
 from confkit.workflows.flows import op_key
 from confkit.workflows.leg import leg

@@ -8,26 +8,23 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from confkit import (
+from confkit import Conference, Mode, Outcome, RecordAction
+from confkit.models.errors import Withdrawn
+from confkit.models.events import CallRinging
+from confkit.models.records import ConferenceSpec
+from confkit.provider import (
     STOP,
     Bridging,
     CallState,
-    Conference,
     ConferencePatch,
     Conflict,
     FindHint,
     Joining,
     Materialise,
-    Mode,
     NotFound,
-    Outcome,
     PermissionDenied,
-    RecordAction,
     Snapshot,
 )
-from confkit.models.errors import Withdrawn
-from confkit.models.events import CallRinging
-from confkit.models.records import ConferenceSpec
 from confkit.workflows.flows import op_key
 from confkit.workflows.messages import (
     Add,

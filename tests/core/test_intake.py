@@ -14,20 +14,15 @@ from confkit import (
     CallAnswered,
     CallEnded,
     CallRinging,
-    CallState,
     Conference,
     ConferenceEnded,
     ConferenceStarted,
-    ConferenceState,
-    EndCause,
     Event,
-    Member,
     MemberJoined,
     MemberLeft,
-    MemberState,
-    Snapshot,
 )
 from confkit.ingest.router import PARKING_TIME, Arrival, Intake, events_in
+from confkit.provider import CallState, ConferenceState, EndCause, Member, MemberState, Snapshot
 from confkit.steps.clock import Clock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]

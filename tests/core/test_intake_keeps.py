@@ -15,25 +15,20 @@ from confkit import (
     CallAnswered,
     CallEnded,
     CallRinging,
-    CallState,
     Conference,
     ConferenceEnded,
     ConferenceStarted,
-    ConferenceState,
-    EndCause,
     Event,
     IncomingCall,
-    Member,
     MemberJoined,
     MemberLeft,
-    MemberState,
     RecordingFailed,
     RecordingReady,
-    Snapshot,
 )
 from confkit.ingest import router as module
 from confkit.ingest.router import INCOMING, LATE, PARKING_TIME, Arrival, Intake, events_in
 from confkit.models.events import BridgeEnded, DigitsReceived, Unknown
+from confkit.provider import CallState, ConferenceState, EndCause, Member, MemberState, Snapshot
 from confkit.steps.clock import Clock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]

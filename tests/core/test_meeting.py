@@ -15,14 +15,11 @@ from confkit_fake.exchange import RecordingState
 from confkit import (
     AsyncClient,
     CallEnded,
-    CallState,
     Event,
-    InvalidRequest,
     MeetingEnded,
     MeetingError,
     MeetingState,
     MemberJoined,
-    MemberState,
     MemberUpdated,
     Missed,
     Mode,
@@ -33,9 +30,9 @@ from confkit import (
     PolicyError,
     RecordAction,
     Unsupported,
-    hookimpl,
 )
 from confkit.client.meeting import Meeting
+from confkit.provider import CallState, InvalidRequest, MemberState, hookimpl
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

@@ -17,22 +17,19 @@ from confkit import (
     CallEnded,
     ConferenceEnded,
     ConferenceStarted,
-    ConferenceState,
-    EndCause,
     Event,
     Meeting,
     MeetingError,
     MeetingState,
     MemberJoined,
     MemberLeft,
-    MemberState,
     Outcome,
     Participant,
     Party,
     QuorumNotReached,
     RecordingReady,
-    hookimpl,
 )
+from confkit.provider import ConferenceState, EndCause, MemberState, hookimpl
 from confkit.workflows.flows import op_key
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]

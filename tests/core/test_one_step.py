@@ -13,28 +13,30 @@ import structlog
 
 from confkit import (
     Call,
+    OutcomeUnknown,
+    Party,
+    ProviderError,
+    RateLimited,
+    StepOutcome,
+    StepRecord,
+    Unavailable,
+    Unsupported,
+)
+from confkit.models.errors import Withdrawn
+from confkit.models.records import STOP
+from confkit.models.trace import Trace
+from confkit.provider import (
     Capabilities,
     Conflict,
     Dialled,
     FindHint,
     NotFound,
     Op,
-    OutcomeUnknown,
-    Party,
     PermissionDenied,
-    ProviderError,
     RateClass,
-    RateLimited,
     Snapshot,
-    StepOutcome,
-    StepRecord,
-    Unavailable,
-    Unsupported,
     hookimpl,
 )
-from confkit.models.errors import Withdrawn
-from confkit.models.records import STOP
-from confkit.models.trace import Trace
 from confkit.steps.clock import Clock
 from confkit.steps.executor import Steps
 from confkit.steps.rate_limits import Priority, Withdrawal

@@ -8,11 +8,10 @@ from typing import Any
 import anyio
 import pytest
 
-from confkit import (
-    Bridge,
-    Call,
+from confkit import Bridge, Call, Conference, OutcomeUnknown, StepOutcome, Unavailable
+from confkit.models.trace import Trace
+from confkit.provider import (
     Capabilities,
-    Conference,
     Conflict,
     Dialled,
     FindHint,
@@ -21,14 +20,10 @@ from confkit import (
     Joining,
     Membership,
     NotFound,
-    OutcomeUnknown,
     PermissionDenied,
     RateClass,
     Snapshot,
-    StepOutcome,
-    Unavailable,
 )
-from confkit.models.trace import Trace
 from confkit.steps.executor import StepRequest
 from tests.core.scripted_steps import (
     ANN,

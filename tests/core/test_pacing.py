@@ -12,7 +12,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from confkit import RateClass
+from confkit.provider import RateClass
 from confkit.steps.rate_limits import MARGIN, Pacer, Priority, Withdrawal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]

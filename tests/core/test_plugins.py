@@ -11,15 +11,8 @@ from typing import Any
 import pytest
 from confkit_fake import FakeProvider
 
-from confkit import (
-    AsyncClient,
-    Capabilities,
-    Mode,
-    PluginError,
-    ProviderNotFound,
-    SettingsError,
-    hookimpl,
-)
+from confkit import AsyncClient, Mode, PluginError, ProviderNotFound, SettingsError
+from confkit.provider import Capabilities, hookimpl
 
 OURS = "+12018994444"
 ANN, BOB = "+19195550101", "+19195550102"
@@ -49,7 +42,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 WORKS = """
-from confkit import hookimpl
+from confkit.provider import hookimpl
 from confkit_fake import FakeProvider
 
 @hookimpl

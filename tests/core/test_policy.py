@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confkit import Bridging, Capabilities, Mode, Party, Plan, Policy, PolicyError
+from confkit import Mode, Party, Plan, Policy, PolicyError
+from confkit.provider import Bridging, Capabilities
 from confkit.workflows.policy import effective_maximum, plan, problems_with_addition
 
 OURS = "+12018994444"

@@ -13,10 +13,11 @@ import pytest
 import structlog
 from attrs import evolve
 
-from confkit import CallAnswered, Event, RecordingFailed, RecordingReady, WebhookRejected, WebhookReply, WebhookRequest
+from confkit import CallAnswered, Event, RecordingFailed, RecordingReady, WebhookReply, WebhookRequest
 from confkit.ingest.webhooks import BODY_TIME, LARGEST_BODY, LARGEST_QUERY, MOST_PARAMETERS, Addresses, Receiver
 from confkit.models.errors import SettingsError
 from confkit.models.events import Received
+from confkit.provider import WebhookRejected
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

@@ -17,12 +17,9 @@ from confkit import (
     CallEnded,
     CallRinging,
     Conference,
-    EndCause,
     Event,
-    Member,
     MemberJoined,
     MemberLeft,
-    MemberState,
     MemberUpdated,
     Outcome,
     Participant,
@@ -30,6 +27,7 @@ from confkit import (
     Party,
 )
 from confkit.ingest.participants import Facts, Roster, facts_in_event, facts_in_report
+from confkit.provider import EndCause, Member, MemberState
 from confkit.workflows.messages import Failure, LegReport, Stage
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

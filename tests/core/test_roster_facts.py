@@ -14,12 +14,9 @@ from confkit import (
     CallRinging,
     Conference,
     ConferenceEnded,
-    EndCause,
     Event,
-    Member,
     MemberJoined,
     MemberLeft,
-    MemberState,
     MemberUpdated,
     Outcome,
     Participant,
@@ -27,6 +24,7 @@ from confkit import (
     Party,
 )
 from confkit.ingest.participants import ON_BRIDGE, Change, Facts, Roster, facts_in_event, facts_in_report
+from confkit.provider import EndCause, Member, MemberState
 from confkit.workflows.messages import Failure, LegReport, Stage
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

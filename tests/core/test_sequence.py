@@ -13,11 +13,9 @@ from confkit_fake import FakeProvider
 from confkit import (
     AsyncClient,
     CallEnded,
-    CallState,
     MeetingEnded,
     MeetingError,
     MeetingState,
-    MemberState,
     Mode,
     Outcome,
     ParticipantState,
@@ -28,6 +26,7 @@ from confkit import (
     StepOutcome,
 )
 from confkit.client.meeting import Meeting
+from confkit.provider import CallState, MemberState
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

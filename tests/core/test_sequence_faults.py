@@ -19,8 +19,8 @@ from confkit import (
     StepOutcome,
     StepRecord,
     Unavailable,
-    hookimpl,
 )
+from confkit.provider import hookimpl
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

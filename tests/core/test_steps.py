@@ -16,15 +16,9 @@ from attrs import evolve
 from confkit_fake import FakeProvider
 
 import confkit
+import confkit.provider
 from confkit import (
     AsyncClient,
-    CallSpec,
-    Capabilities,
-    Conflict,
-    InvalidRequest,
-    NotFound,
-    NotReady,
-    Op,
     OutcomeUnknown,
     PolicyError,
     RateLimited,
@@ -32,8 +26,8 @@ from confkit import (
     StepRecord,
     Unavailable,
     Unsupported,
-    hookimpl,
 )
+from confkit.provider import CallSpec, Capabilities, Conflict, InvalidRequest, NotFound, NotReady, Op, hookimpl
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
@@ -106,9 +100,9 @@ async def test_too_early_is_tried_again() -> None:
     async with client(provider) as calls:
         conference = await calls.create_conference()
         call = await calls.create_call(ANN, into=conference)
-        answered = evolve(call, state=confkit.CallState.ANSWERED)  # the application thinks so
+        answered = evolve(call, state=confkit.provider.CallState.ANSWERED)  # the application thinks so
         member = await calls.add_member(conference, answered)
-    assert member.state is confkit.MemberState.JOINED
+    assert member.state is confkit.provider.MemberState.JOINED
     assert set(sent(provider, "add_member")[:-1]) == {"NotReady"}
 
 
@@ -290,8 +284,8 @@ class Recorder:
     def create_call(self, spec: CallSpec, op: Op) -> Generator[None, Any, Any]:
         result = yield
 
-        async def changed() -> confkit.Dialled:
-            dialled: confkit.Dialled = await result
+        async def changed() -> confkit.provider.Dialled:
+            dialled: confkit.provider.Dialled = await result
             self.seen.append(f"{op.key} {spec.to} {dialled.call.id}")
             return evolve(dialled, call=evolve(dialled.call, caller_id="+12125550100"))
 

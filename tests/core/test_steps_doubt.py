@@ -12,7 +12,9 @@ from attrs import evolve
 from confkit_fake import FakeProvider
 
 import confkit
-from confkit import AsyncClient, Idempotency, OutcomeUnknown, StepOutcome, StepRecord, hookimpl
+import confkit.provider
+from confkit import AsyncClient, OutcomeUnknown, StepOutcome, StepRecord
+from confkit.provider import Idempotency, hookimpl
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
@@ -65,7 +67,7 @@ async def test_a_dial_whose_reply_was_lost_is_found_and_adopted(fault: str) -> N
         assert last.outcome is StepOutcome.ADOPTED
         member = await calls.add_member(room, call)
     assert provider.exchange.rings[ANN] == [call.id]
-    assert member.state is confkit.MemberState.JOINED
+    assert member.state is confkit.provider.MemberState.JOINED
     assert len(dials(provider)) == 1
 
 

@@ -12,11 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from confkit import AsyncClient, InvalidRequest, MeetingError, Party, PolicyError, hookimpl
+from confkit import AsyncClient, MeetingError, Party, PolicyError
 from confkit.models.addresses import masked, problem_with
 from confkit.models.events import CallEnded, Event, IncomingCall
 from confkit.models.text import mermaid, one_line
 from confkit.models.trace import StepRecord
+from confkit.provider import InvalidRequest, hookimpl
 from confkit.testing.sequence import Sequence
 
 JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))

@@ -11,7 +11,8 @@ import pytest
 from attrs import evolve
 from confkit_fake import FakeProvider
 
-from confkit import AsyncClient, CallAnswered, Event, Meeting, MemberJoined, MemberUpdated, Outcome, hookimpl
+from confkit import AsyncClient, CallAnswered, Event, Meeting, MemberJoined, MemberUpdated, Outcome
+from confkit.provider import hookimpl
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import confkit
+import confkit.provider
 from confkit.steps.otel import OpenTelemetry
 
 pytestmark = pytest.mark.anyio
@@ -82,7 +83,7 @@ def test_an_id_that_cannot_be_written_is_sent_all_the_same(
 
 
 class Broken:
-    @confkit.hookimpl
+    @confkit.provider.hookimpl
     def step_started(self, step: confkit.StepRecord) -> None:
         raise RuntimeError(f"cannot observe {step.operation}")
 

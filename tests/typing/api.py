@@ -6,29 +6,26 @@ from datetime import timedelta
 from typing import assert_type
 
 import confkit
+import confkit.provider
 from confkit import (
-    STOP,
     AsyncClient,
     Bridge,
     Call,
-    Capabilities,
     Client,
     Conference,
     Event,
     EventStream,
     Meeting,
     MeetingState,
-    Member,
     Mode,
     Outcome,
     Participant,
     ParticipantState,
     Party,
     Policy,
-    Snapshot,
     StepRecord,
-    hookimpl,
 )
+from confkit.provider import STOP, Capabilities, Member, Snapshot, hookimpl
 
 
 async def meets() -> None:
@@ -64,7 +61,7 @@ async def by_hand(client: AsyncClient) -> None:
     assert_type(await client.create_bridge(call, call), Bridge)
     assert_type(await client.fetch(conference), Snapshot)
     await client.add_member(call, conference)  # type: ignore[arg-type]
-    call.state = confkit.CallState.ENDED  # type: ignore[misc]
+    call.state = confkit.provider.CallState.ENDED  # type: ignore[misc]
 
 
 def blocking() -> None:
@@ -80,14 +77,14 @@ def blocking() -> None:
         assert_type(client.create_conference(), Conference)
 
 
-class Provider(confkit.ProviderSpec):
+class Provider(confkit.provider.ProviderSpec):
     @hookimpl
-    async def hang_up(self, call: Call, op: confkit.Op) -> None:
+    async def hang_up(self, call: Call, op: confkit.provider.Op) -> None:
         """Held to the specification."""
 
     @hookimpl
-    async def send_digits(self, call: Call, digits: int, op: confkit.Op) -> None:  # type: ignore[override]
+    async def send_digits(self, call: Call, digits: int, op: confkit.provider.Op) -> None:  # type: ignore[override]
         """A wrong type is found out."""
 
 
-assert_type(STOP, confkit.Media)
+assert_type(STOP, confkit.provider.Media)

@@ -14,9 +14,10 @@ import httpx
 import pytest
 from confkit_bandwidth.simulator import CallbackFaults, Fault, SimulatorOptions
 
-from confkit import AsyncClient, Event, Outcome, ParticipantState, hookimpl
+from confkit import AsyncClient, Event, Outcome, ParticipantState
 from confkit.ingest import webhooks
 from confkit.ingest.webhooks import LARGEST_BODY, LARGEST_QUERY
+from confkit.provider import hookimpl
 
 from .conftest import CALLER, HOST, PEOPLE, PUBLIC, staged, two_servers
 

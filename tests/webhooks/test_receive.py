@@ -27,14 +27,13 @@ from confkit import (
     Meeting,
     ParticipantState,
     SettingsError,
-    Unknown,
     Unsupported,
     WebhookRequest,
-    hookimpl,
 )
 from confkit.ingest.webhooks import LARGEST_BODY, LARGEST_QUERY
 from confkit.models.errors import WebhookRejected
 from confkit.models.events import Received, RecordingFailed, RecordingReady
+from confkit.provider import Unknown, hookimpl
 
 from .conftest import CALLER, HOST, PEOPLE, PUBLIC, Stage, staged
 

@@ -13,10 +13,11 @@ from confkit_lark.provider import LarkProvider
 from confkit_lark.settings import LarkSettings
 from confkit_lark.simulator import Lark, Refusal
 
-from confkit.models.events import (
+from confkit.provider import (
     CallAnswered,
     CallEnded,
     CallRinging,
+    CallState,
     ConferenceEnded,
     ConferenceStarted,
     Event,
@@ -25,7 +26,6 @@ from confkit.models.events import (
     Unknown,
     WebhookRequest,
 )
-from confkit.models.records import CallState
 from confkit.testing.conformance import Harness, Reaction, Trouble
 
 _EVENTS: Mapping[type[Event], str] = {

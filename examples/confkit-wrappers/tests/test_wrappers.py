@@ -10,6 +10,7 @@ from confkit_fake import FakeProvider
 from confkit_wrappers import AuditLog, TestPhones
 
 import confkit
+import confkit.provider
 
 pytestmark = pytest.mark.anyio
 OURS = "+12018994444"
@@ -40,7 +41,7 @@ async def test_more_parties_than_phones() -> None:
     async with client:
         conference = await client.create_conference()
         await client.create_call(CUSTOMERS[0], into=conference)
-        with pytest.raises(confkit.InvalidRequest, match="1 test phones, and this is one more party"):
+        with pytest.raises(confkit.provider.InvalidRequest, match="1 test phones, and this is one more party"):
             await client.create_call(CUSTOMERS[1], into=conference)
     assert list(fake.exchange.rings) == [PHONES[0]]
 

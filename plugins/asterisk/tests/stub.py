@@ -16,7 +16,7 @@ from confkit_asterisk.settings import AsteriskSettings
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from confkit.models.events import Event
+from confkit.provider import Event
 
 
 @define

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from confkit_asterisk import wire
 
-from confkit.models.records import (
+from confkit.provider import (
     STOP,
     Bridge,
     Call,

@@ -11,8 +11,7 @@ from attrs import evolve
 from confkit_asterisk import facts, wire
 from confkit_asterisk.ledger import Ledger, Leg
 
-from confkit.models import events
-from confkit.models.records import Call, CallState, EndCause
+from confkit.provider import Call, CallState, EndCause, events
 
 AT = "2026-11-23T09:09:54.652+0000"
 

@@ -14,9 +14,8 @@ from confkit_asterisk import wire
 from confkit_asterisk.ari import Ari, _Outage
 from confkit_asterisk.settings import AsteriskSettings
 
-from confkit import NotFound, OutcomeUnknown, PermissionDenied
-from confkit.models import events
-from confkit.models.records import (
+from confkit import OutcomeUnknown
+from confkit.provider import (
     Bridge,
     BridgeState,
     Call,
@@ -29,7 +28,10 @@ from confkit.models.records import (
     FindHint,
     MemberOptions,
     MemberState,
+    NotFound,
     Op,
+    PermissionDenied,
+    events,
 )
 from plugins.asterisk.tests.stub import Desk, at_desk
 

@@ -13,8 +13,8 @@ from confkit_asterisk.media import media_uri
 from confkit_asterisk.provider import AsteriskProvider
 from confkit_asterisk.settings import AsteriskSettings
 
-from confkit import Conflict, InvalidRequest, OutcomeUnknown, ProviderError, Unavailable
-from confkit.models.records import Call, Conference, ConferenceSpec, MemberOptions, Op
+from confkit import OutcomeUnknown, ProviderError, Unavailable
+from confkit.provider import Call, Conference, ConferenceSpec, Conflict, InvalidRequest, MemberOptions, Op
 from plugins.asterisk.tests.stub import Stub
 
 pytestmark = pytest.mark.anyio
@@ -82,7 +82,7 @@ async def test_ending_hangs_up_everybody_first(stub: Stub, provider: AsteriskPro
 
 
 async def test_nobody_is_dialled_while_nobody_listens(stub: Stub, provider: AsteriskProvider) -> None:
-    from confkit.models.records import CallSpec
+    from confkit.provider import CallSpec
 
     provider._settings = evolve(provider._settings, endpoint="PJSIP/{number}@trunk")
     spec = CallSpec(to="+19195550101", caller_id="+12015550199")

@@ -8,7 +8,7 @@ import pytest
 from confkit_asterisk.settings import AsteriskSettings
 
 from confkit import SettingsError
-from confkit.provider.settings import Settings
+from confkit.provider import Settings
 
 
 def read(environ: dict[str, str] | None = None, **keywords: Any) -> AsteriskSettings:

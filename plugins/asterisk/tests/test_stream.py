@@ -14,8 +14,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from confkit.provider.http import ErrorTable, Http
-from confkit.provider.settings import Secret
+from confkit.provider import ErrorTable, Http, Secret
 
 pytestmark = pytest.mark.anyio
 Script = Callable[["Server"], Awaitable[None]]

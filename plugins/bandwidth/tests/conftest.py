@@ -14,7 +14,7 @@ import pytest
 from attrs import define, field, frozen
 from confkit_bandwidth import confkit_create_provider
 
-from confkit.provider.settings import Settings
+from confkit.provider import Settings
 
 TOKEN, SECRET = "t-marked-token", "s-marked-secret"
 

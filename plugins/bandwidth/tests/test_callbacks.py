@@ -10,10 +10,7 @@ from confkit_bandwidth.callbacks import parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confkit.models import events
-from confkit.models.errors import WebhookRejected
-from confkit.models.events import WebhookRequest
-from confkit.models.records import EndCause
+from confkit.provider import EndCause, WebhookRejected, WebhookRequest, events
 
 pytestmark = pytest.mark.anyio
 HOST = "https://any-host/v1/users/u-1"

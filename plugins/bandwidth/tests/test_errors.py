@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from confkit_bandwidth.errors import CODES, retry_after
 
-from confkit.models import errors
-from confkit.models.records import Call, CallSpec, Op
+from confkit.provider import Call, CallSpec, Op, errors
 
 pytestmark = pytest.mark.anyio
 PAGE = Path(__file__).parents[3] / "docs" / "providers" / "bandwidth.md"

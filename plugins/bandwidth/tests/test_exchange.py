@@ -13,8 +13,7 @@ import anyio
 import httpx
 import pytest
 
-from confkit.models import errors
-from confkit.models.records import Call, CallSpec, Conference, Op
+from confkit.provider import Call, CallSpec, Conference, Op, errors
 from confkit.provider.http import ErrorTable, Http, id_from_location, redacted, without_credentials
 
 pytestmark = [

@@ -8,18 +8,21 @@ from typing import Any
 import pytest
 from confkit_bandwidth.provider import VOICES
 
-from confkit.models import errors
-from confkit.models.capabilities import Bridging, EventSource, Idempotency, Joining, Materialise
-from confkit.models.records import (
+from confkit.provider import (
     STOP,
     Bridge,
     BridgeState,
+    Bridging,
     Call,
     CallSpec,
     CallState,
     Conference,
     ConferencePatch,
     ConferenceSpec,
+    EventSource,
+    Idempotency,
+    Joining,
+    Materialise,
     Media,
     Member,
     MemberOptions,
@@ -28,6 +31,7 @@ from confkit.models.records import (
     MemberState,
     Op,
     RecordAction,
+    errors,
 )
 from confkit.provider.discovery import open_provider
 

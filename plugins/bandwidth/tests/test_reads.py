@@ -8,8 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from confkit.models import errors
-from confkit.models.records import (
+from confkit.provider import (
     Bridge,
     BridgeState,
     Call,
@@ -21,6 +20,7 @@ from confkit.models.records import (
     FindHint,
     MemberState,
     Op,
+    errors,
 )
 
 pytestmark = pytest.mark.anyio

@@ -8,8 +8,7 @@ import pytest
 from confkit_bandwidth import confkit_create_provider
 from confkit_bandwidth.settings import BandwidthSettings
 
-from confkit.models.errors import SettingsError
-from confkit.provider.settings import Settings
+from confkit.provider import Settings, SettingsError
 
 GOOD = {"user_id": "u-1", "token": "t-marked", "secret": "s-marked"}
 

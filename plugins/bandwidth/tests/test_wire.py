@@ -10,7 +10,7 @@ from confkit_bandwidth import wire
 from hypothesis import given
 from hypothesis import strategies as st
 
-from confkit.models.records import BridgeState, CallState, Conference, ConferenceState, EndCause, MemberState
+from confkit.provider import BridgeState, CallState, Conference, ConferenceState, EndCause, MemberState
 
 CONF = Conference(provider="bandwidth", key="k", id="conf-1")
 

@@ -11,8 +11,7 @@ import pytest
 from confkit_bandwidth import confkit_create_provider
 from confkit_bandwidth.simulator import Running, Simulator
 
-from confkit.models import errors
-from confkit.models.records import (
+from confkit.provider import (
     STOP,
     BridgeState,
     CallSpec,
@@ -28,8 +27,9 @@ from confkit.models.records import (
     MemberState,
     Op,
     RecordAction,
+    Settings,
+    errors,
 )
-from confkit.provider.settings import Settings
 
 pytestmark = pytest.mark.anyio
 NUMBER = "+12018994444"

@@ -7,7 +7,7 @@ import pytest
 from confkit_fake import ErrorCode, Exchange, ExchangeError, FactKind
 from confkit_fake.exchange import RecordingState
 
-from confkit.models.records import CallState, EndCause, MemberState, RecordAction
+from confkit.provider import CallState, EndCause, MemberState, RecordAction
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

@@ -7,7 +7,7 @@ import pytest
 from confkit_fake import ErrorCode, Exchange, ExchangeError, FactKind
 from confkit_fake.exchange import Call, Conference, MediaKind, Member
 
-from confkit.models.records import BridgeState, CallState, ConferenceState, EndCause, MemberState
+from confkit.provider import BridgeState, CallState, ConferenceState, EndCause, MemberState
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

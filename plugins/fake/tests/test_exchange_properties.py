@@ -10,7 +10,7 @@ from confkit_fake import Exchange, ExchangeError, FactKind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from confkit.models.records import BridgeState, CallState, ConferenceState, MemberState, RecordAction
+from confkit.provider import BridgeState, CallState, ConferenceState, MemberState, RecordAction
 
 OURS = "+12018994444"
 MAXIMUM = 3

@@ -5,9 +5,19 @@ from __future__ import annotations
 import pytest
 from confkit_fake import FakeProvider
 
-from confkit.models import events
-from confkit.models.records import Bridge, Call, CallSpec, Conference, ConferenceSpec, Media, Member, MemberOptions, Op
-from confkit.models.records import RecordAction as Action
+from confkit.provider import (
+    Bridge,
+    Call,
+    CallSpec,
+    Conference,
+    ConferenceSpec,
+    Media,
+    Member,
+    MemberOptions,
+    Op,
+    events,
+)
+from confkit.provider import RecordAction as Action
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

@@ -9,9 +9,7 @@ import pytest
 from confkit_fake import ErrorCode, ExchangeError, FakeProvider
 from confkit_fake.translate import ERRORS, error
 
-from confkit.models import events
-from confkit.models.errors import Conflict, InvalidRequest, NotReady, ProviderError
-from confkit.models.records import (
+from confkit.provider import (
     STOP,
     Call,
     CallSpec,
@@ -19,14 +17,19 @@ from confkit.models.records import (
     Conference,
     ConferencePatch,
     ConferenceSpec,
+    Conflict,
     EndCause,
     FindHint,
+    InvalidRequest,
     Media,
     Member,
     MemberOptions,
     MemberPatch,
+    NotReady,
     Op,
+    ProviderError,
     RecordAction,
+    events,
 )
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]

@@ -8,26 +8,34 @@ import anyio
 import pytest
 from confkit_fake import FakeProvider, Shape, confkit_create_provider
 
-from confkit.models.capabilities import Bridging, EventSource, Joining, Materialise
-from confkit.models.errors import CapacityReached, Conflict, InvalidRequest, NotFound, NotReady, SettingsError
-from confkit.models.records import (
+from confkit.provider import (
     Bridge,
     BridgeState,
+    Bridging,
     Call,
     CallSpec,
     CallState,
+    CapacityReached,
     Conference,
     ConferenceSpec,
     ConferenceState,
+    Conflict,
     Dialled,
+    EventSource,
+    InvalidRequest,
+    Joining,
+    Materialise,
     MemberOptions,
     Membership,
     MemberState,
+    NotFound,
+    NotReady,
     Op,
+    Settings,
+    SettingsError,
 )
 from confkit.provider.contract import REQUIRED
 from confkit.provider.discovery import implements, open_provider
-from confkit.provider.settings import Settings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

@@ -8,18 +8,22 @@ import anyio
 import pytest
 from confkit_fake import FakeProvider, FaultKind
 
-from confkit.models.errors import Conflict, OutcomeUnknown, ProviderError, RateLimited, Unavailable
-from confkit.models.records import (
+from confkit.provider import (
     Call,
     CallSpec,
     CallState,
     Conference,
     ConferenceSpec,
     ConferenceState,
+    Conflict,
     Dialled,
     FindHint,
     MemberOptions,
     Op,
+    OutcomeUnknown,
+    ProviderError,
+    RateLimited,
+    Unavailable,
 )
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]

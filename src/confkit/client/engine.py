@@ -378,6 +378,18 @@ class Engine:
 
     # --- facts
 
+    def has(self, meeting: str) -> bool:
+        """Whether a meeting with this id is live."""
+        return meeting in self.meetings
+
+    def accept(self, event: Event) -> None:
+        """Take in an event that a webhook has brought.
+
+        Raises:
+            Exception: an observer's; the event counts when it comes again.
+        """
+        self.intake.accept(event)
+
     def _deliver(self, flow: str, arrival: Arrival) -> None:
         """Hand an event to the meeting that it is about, to the flow that acts on it, and last to observers.
 

@@ -53,8 +53,8 @@ class Operations:
     """The provider's operations through the step stack.
 
     All raise the portable :class:`confkit.ProviderError` that fits; :class:`confkit.Unsupported` before anything
-    is sent where the provider lacks the capability, and :class:`confkit.InvalidRequest` where an argument is not what
-    the operation takes: an id instead of an object, or another provider's object.
+    is sent where the provider lacks the capability, and :class:`confkit.provider.InvalidRequest` where an argument
+    is not what the operation takes: an id instead of an object, or another provider's object.
     """
 
     _caller_id: str | None

@@ -17,17 +17,17 @@ import hmac
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import anyio
 from attrs import evolve
 
-from confkit.client.engine import Engine
 from confkit.ingest.router import INCOMING
 from confkit.models.errors import SettingsError, WebhookRejected
 from confkit.models.events import Event, Received, RecordingFailed, RecordingReady, WebhookReply, WebhookRequest
 from confkit.provider.settings import Secret
+from confkit.steps.executor import Steps
 from confkit.steps.log import logger, place
 
 #: The longest body that is read, in bytes: a telephone event has less than a hundredth of it.
@@ -114,17 +114,33 @@ class Addresses:
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
+class Recipient(Protocol):
+    """Whom the receiver hands events to: what runs under an open client."""
+
+    steps: Steps
+
+    def has(self, meeting: str) -> bool:
+        """Whether a meeting with this id is live."""
+
+    def accept(self, event: Event) -> None:
+        """Take an event in.
+
+        Raises:
+            Exception: an observer's; the event counts when it comes again.
+        """
+
+
 class Receiver:
     """The receiver of one client, and an ASGI application; serve it in the event loop that the client lives in.
 
     Args:
         addresses: ``None`` where no URL was given out, so that nothing is let in.
-        engine: gives what runs under the client, or ``None`` while it is not open.
+        recipient: gives whom events are handed to, or ``None`` while the client is not open.
     """
 
-    def __init__(self, addresses: Addresses | None, engine: Callable[[], Engine | None]) -> None:
+    def __init__(self, addresses: Addresses | None, recipient: Callable[[], Recipient | None]) -> None:
         self._addresses = addresses
-        self._engine = engine
+        self._recipient = recipient
 
     async def receive(self, request: WebhookRequest) -> WebhookReply:
         """Verify a request, parse it, and hand its events on.
@@ -148,18 +164,18 @@ class Receiver:
 
     async def _take(self, request: WebhookRequest, flow: str) -> WebhookReply:
         """Parse a verified request and hand its events on."""
-        if (engine := self._engine()) is None:
+        if (recipient := self._recipient()) is None:
             return WebhookReply(status=503)
         try:
-            received = await _parsed(engine, request)
+            received = await _parsed(recipient.steps, request)
         except WebhookRejected as rejected:
             return _refused(rejected)
         events = received.events
-        if flow != INCOMING and flow.partition("/")[0] not in engine.meetings:
+        if flow != INCOMING and not recipient.has(flow.partition("/")[0]):
             # The meeting is over. Calls that were hung up with it are told of afterwards, which is no news; what was
             # recorded may be ready only now.
             events = tuple(event for event in events if isinstance(event, RecordingReady | RecordingFailed))
-        taken = [_taken_in(engine, _addressed(event, flow)) for event in events]
+        taken = [_taken_in(recipient, _addressed(event, flow)) for event in events]
         return received.reply if all(taken) else WebhookReply(status=500)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -212,17 +228,17 @@ class Receiver:
         return f"{public_url}{path}?{query}" if query else f"{public_url}{path}"
 
 
-async def _parsed(engine: Engine, request: WebhookRequest) -> Received:
+async def _parsed(steps: Steps, request: WebhookRequest) -> Received:
     """What the provider reads in a request."""
-    if "receive" not in engine.steps.implemented:
-        raise WebhookRejected(f"{engine.steps.provider} has no webhooks", status=404)
+    if "receive" not in steps.implemented:
+        raise WebhookRejected(f"{steps.provider} has no webhooks", status=404)
     try:
-        received: Received = await engine.steps.hook.receive(request=request)
+        received: Received = await steps.hook.receive(request=request)
     except WebhookRejected:
         raise
     except Exception as error:
         # Reading has no side effects, so this request would fail for ever: it must not be sent again and again.
-        logger().error("webhook_unreadable", provider=engine.steps.provider, error=place(error))
+        logger().error("webhook_unreadable", provider=steps.provider, error=place(error))
         raise WebhookRejected("the plugin could not read it", status=400) from error
     return received
 
@@ -238,10 +254,10 @@ def _addressed(event: Event, flow: str) -> Event:
     return evolve(event, flow=flow, id=f"{flow.partition('/')[0]} {event.id}")
 
 
-def _taken_in(engine: Engine, event: Event) -> bool:
+def _taken_in(recipient: Recipient, event: Event) -> bool:
     """Hand on one event; the others of its request are not held up by one that fails."""
     try:
-        engine.intake.accept(event)
+        recipient.accept(event)
     except Exception:
         logger().exception("webhook_observer_failed", flow=event.flow, type=type(event).__name__)
         return False

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from confkit.models.capabilities import Capabilities
-from confkit.provider.contract import hookimpl
-from confkit.provider.settings import Settings
+from confkit.provider import Capabilities, Settings, hookimpl
 
 __all__ = ["confkit_capabilities", "confkit_create_provider"]
 

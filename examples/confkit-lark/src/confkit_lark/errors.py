@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from confkit.models.errors import (
+from confkit.provider import (
     CapacityReached,
     Conflict,
+    ErrorDetails,
+    ErrorTable,
     InsufficientFunds,
     InvalidRequest,
     NotFound,
@@ -17,7 +19,6 @@ from confkit.models.errors import (
     RateLimited,
     Unauthenticated,
 )
-from confkit.provider.http import ErrorDetails, ErrorTable
 
 OVER: Final = "16030"
 

@@ -7,27 +7,37 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from confkit.models.capabilities import Bridging, Capabilities, EventSource, Joining, Materialise, RateClass
-from confkit.models.errors import Conflict, InvalidRequest, NotFound, Unsupported
-from confkit.models.events import Received, WebhookRequest
-from confkit.models.records import (
+from confkit.provider import (
     Bridge,
+    Bridging,
     Call,
     CallSpec,
+    Capabilities,
     Conference,
     ConferenceSpec,
+    Conflict,
     Dialled,
+    EventSource,
     FindHint,
+    Http,
+    InvalidRequest,
+    Joining,
+    Materialise,
     Media,
     Member,
     MemberPatch,
     Membership,
+    NotFound,
     Op,
+    ProviderSpec,
+    RateClass,
+    Received,
+    Secret,
     Snapshot,
+    Unsupported,
+    WebhookRequest,
+    hookimpl,
 )
-from confkit.provider.contract import ProviderSpec, hookimpl
-from confkit.provider.http import Http
-from confkit.provider.settings import Secret
 from confkit_lark import webhooks, wire
 from confkit_lark.errors import OVER, TABLE
 from confkit_lark.settings import LarkSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import min_len
 
-from confkit.provider.http import HttpSettings, http_url, without_credentials
+from confkit.provider import HttpSettings, http_url, without_credentials
 
 
 @frozen(kw_only=True)

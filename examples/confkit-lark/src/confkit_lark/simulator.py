@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from confkit.models.records import CallState, ConferenceState, EndCause
+from confkit.provider import CallState, ConferenceState, EndCause
 from confkit_lark.webhooks import signature
 
 _REFUSALS: Final[Mapping[ErrorCode, tuple[int, int]]] = {

@@ -9,20 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from confkit.models.errors import WebhookRejected
-from confkit.models.events import (
+from confkit.provider import (
     CallAnswered,
     CallEnded,
     CallRinging,
+    CallState,
     ConferenceEnded,
     ConferenceStarted,
     Event,
     MemberJoined,
     MemberLeft,
     Unknown,
+    WebhookRejected,
     WebhookRequest,
 )
-from confkit.models.records import CallState
 from confkit_lark.wire import CALLS, PROVIDER, instant
 
 

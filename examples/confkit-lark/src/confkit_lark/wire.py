@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from confkit.models.records import Call, CallState, Conference, ConferenceState, EndCause, Member, MemberState
+from confkit.provider import Call, CallState, Conference, ConferenceState, EndCause, Member, MemberState
 
 PROVIDER: Final = "lark"
 

@@ -6,9 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from confkit.models.events import Event
-from confkit.models.trace import StepRecord
-from confkit.provider.contract import hookimpl
+from confkit.provider import Event, StepRecord, hookimpl
 
 _IDS = ("call_id", "member_id", "conference_id", "bridge_id", "recording_id", "cause")
 

@@ -8,10 +8,18 @@ from typing import Any
 from attrs import evolve
 
 from confkit import AsyncClient
-from confkit.models.addresses import canonical
-from confkit.models.errors import InvalidRequest
-from confkit.models.records import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Op
-from confkit.provider.contract import hookimpl
+from confkit.provider import (
+    Bridge,
+    Call,
+    CallSpec,
+    Conference,
+    Dialled,
+    FindHint,
+    InvalidRequest,
+    Op,
+    canonical,
+    hookimpl,
+)
 
 
 class TestPhones:

@@ -9,9 +9,7 @@ from typing import Any, Final, TypeVar
 import anyio
 from attrs import define
 
-from confkit.models.errors import ProviderError, Unauthenticated, Unavailable
-from confkit.provider.http import READ_TIMEOUT, Http
-from confkit.provider.settings import Secret
+from confkit.provider import READ_TIMEOUT, Http, ProviderError, Secret, Unauthenticated, Unavailable
 from confkit_asterisk import errors
 from confkit_asterisk.settings import AsteriskSettings
 from confkit_asterisk.stream import EventStream, StreamLost

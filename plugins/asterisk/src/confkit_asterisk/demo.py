@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 import confkit
-from confkit.models.errors import ConfkitError, PolicyError
+from confkit.provider import ConfkitError, PolicyError
 from confkit_asterisk.engine import Engine
 from confkit_asterisk.softphone import Phone, Phones, hearing, tones
 

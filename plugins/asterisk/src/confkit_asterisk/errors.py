@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from confkit.models.errors import (
+from confkit.provider import (
     Conflict,
+    ErrorDetails,
+    ErrorTable,
     InvalidRequest,
     NotFound,
     NotReady,
@@ -22,7 +24,6 @@ from confkit.models.errors import (
     Unauthenticated,
     Unavailable,
 )
-from confkit.provider.http import ErrorDetails, ErrorTable
 
 CODES: Final[Mapping[str, type[ProviderError]]] = {
     "Allocation failed": InvalidRequest,  # no channel can be made of the endpoint: it is not configured

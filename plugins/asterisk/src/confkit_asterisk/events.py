@@ -7,8 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from confkit.models.errors import ProviderError
-from confkit.models.events import Event
+from confkit.provider import Event, ProviderError
 from confkit_asterisk import facts
 from confkit_asterisk.ari import Ari, Reopened
 from confkit_asterisk.ledger import Ledger

@@ -7,9 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from confkit.models import events
-from confkit.models.events import Event
-from confkit.models.records import Call, CallState, EndCause
+from confkit.provider import Call, CallState, EndCause, Event, events
 from confkit_asterisk import wire
 from confkit_asterisk.ledger import Ledger, Leg, remember
 from confkit_asterisk.wire import BRIDGE, CONFERENCE, PROVIDER

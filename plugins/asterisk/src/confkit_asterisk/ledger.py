@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from attrs import define, evolve, field
 
-from confkit.models.records import Call, CallState, EndCause
+from confkit.provider import Call, CallState, EndCause
 from confkit_asterisk import wire
 from confkit_asterisk.wire import PROVIDER
 

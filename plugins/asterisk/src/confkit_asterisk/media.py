@@ -15,8 +15,21 @@ from urllib.parse import unquote, urlsplit
 
 import anyio
 
-from confkit.models.errors import Conflict, InvalidRequest, NotReady, ProviderError, Unsupported
-from confkit.models.records import STOP, Bridge, Call, Conference, Media, Member, Op, RecordAction
+from confkit.provider import (
+    STOP,
+    Bridge,
+    Call,
+    Conference,
+    Conflict,
+    InvalidRequest,
+    Media,
+    Member,
+    NotReady,
+    Op,
+    ProviderError,
+    RecordAction,
+    Unsupported,
+)
 from confkit_asterisk.ari import Ari
 from confkit_asterisk.ledger import Ledger, Leg, remember
 from confkit_asterisk.wire import COACHING, PROVIDER, SNOOPING

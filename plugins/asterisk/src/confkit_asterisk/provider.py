@@ -11,34 +11,44 @@ from typing import Any, Final
 import anyio
 from attrs import evolve
 
-from confkit.models.addresses import is_sip
-from confkit.models.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise
-from confkit.models.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, ProviderError
-from confkit.models.events import Event
-from confkit.models.records import (
+from confkit.provider import (
     Bridge,
     BridgeState,
+    Bridging,
     Call,
     CallSpec,
     CallState,
+    Capabilities,
     Conference,
     ConferencePatch,
     ConferenceSpec,
     ConferenceState,
+    Conflict,
     Dialled,
     EndCause,
+    Event,
+    EventSource,
     FindHint,
+    Idempotency,
+    InvalidRequest,
+    Joining,
+    Materialise,
     Media,
     Member,
     MemberOptions,
     MemberPatch,
     Membership,
     MemberState,
+    NotFound,
     Op,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderSpec,
     RecordAction,
     Snapshot,
+    hookimpl,
+    is_sip,
 )
-from confkit.provider.contract import ProviderSpec, hookimpl
 from confkit_asterisk import facts, wire
 from confkit_asterisk.ari import Ari
 from confkit_asterisk.events import Events

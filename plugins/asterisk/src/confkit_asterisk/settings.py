@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
 
-from confkit.provider.http import HttpSettings, http_url, without_credentials
+from confkit.provider import HttpSettings, http_url, without_credentials
 
 _TEMPLATE: Final = re.compile(r"[A-Za-z0-9]+/[^{}\s]*\{(number|uri)\}[^{}\s]*")
 

@@ -24,8 +24,7 @@ from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from confkit.provider.http import Http, NoConnection
-from confkit.provider.settings import Secret
+from confkit.provider import Http, NoConnection, Secret
 
 #: How long connecting and the handshake may take together, in seconds.
 CONNECT: Final = 5.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from confkit.models.records import Bridge, BridgeState, Call, CallState, Conference, ConferenceState, EndCause
+from confkit.provider import Bridge, BridgeState, Call, CallState, Conference, ConferenceState, EndCause
 
 PROVIDER: Final = "asterisk"
 #: A bridge carries in its name what it is for, so that every process and every event can tell.

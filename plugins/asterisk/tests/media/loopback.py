@@ -17,7 +17,7 @@ from attrs import define, field
 from confkit_asterisk.engine import Engine
 from confkit_asterisk.softphone import Manner, Phones
 
-from confkit.provider.settings import Settings
+from confkit.provider import Settings
 from confkit.testing.conformance import Harness, Reaction, Trouble
 
 

@@ -10,7 +10,8 @@ import pytest
 from confkit_asterisk.engine import Engine
 from confkit_asterisk.softphone import Manner, Phones
 
-from confkit import InvalidRequest, Outcome, PolicyError, QuorumNotReached, Unauthenticated
+from confkit import Outcome, PolicyError, QuorumNotReached
+from confkit.provider import InvalidRequest, Unauthenticated
 
 pytestmark = pytest.mark.anyio
 

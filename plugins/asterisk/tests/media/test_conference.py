@@ -12,7 +12,7 @@ from confkit_asterisk.engine.run import exposed
 from confkit_asterisk.softphone import Phones
 
 from confkit import Outcome, ParticipantState, Policy, PolicyError
-from confkit.models.events import Unknown
+from confkit.provider import Unknown
 from plugins.asterisk.tests.test_facts import MEANINGS
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,7 @@ from confkit_asterisk.engine import Engine
 from confkit_asterisk.provider import AsteriskProvider
 from confkit_asterisk.settings import AsteriskSettings
 
-from confkit import hookimpl
-from confkit.models.records import Call, Op
+from confkit.provider import Call, Op, hookimpl
 from confkit.testing.conformance import Conformance
 from plugins.asterisk.tests.media.loopback import AsteriskHarness, harness_of
 

@@ -14,8 +14,8 @@ from confkit_asterisk.settings import AsteriskSettings
 from confkit_asterisk.softphone import Phone, Phones, hearing
 
 import confkit
-from confkit import Conflict, InvalidRequest, RecordAction, Unsupported, hookimpl
-from confkit.models.events import Event, PlaybackEnded, PlaybackStarted, RecordingReady
+from confkit import RecordAction, Unsupported
+from confkit.provider import Conflict, Event, InvalidRequest, PlaybackEnded, PlaybackStarted, RecordingReady, hookimpl
 
 pytestmark = pytest.mark.anyio
 PROMPT = 2300  # Hz; no phone has it

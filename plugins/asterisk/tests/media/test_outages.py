@@ -13,7 +13,7 @@ from confkit_asterisk.softphone import Phones, hearing
 
 import confkit
 from confkit import Outcome, ParticipantState
-from confkit.models.trace import StepOutcome
+from confkit.provider import StepOutcome
 from plugins.asterisk.tests.media.loopback import Proxy, before
 
 pytestmark = pytest.mark.anyio

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from confkit.models.capabilities import Capabilities
-from confkit.provider.contract import hookimpl
-from confkit.provider.settings import Settings
+from confkit.provider import Capabilities, Settings, hookimpl
 
 __all__ = ["confkit_add_commands", "confkit_capabilities", "confkit_create_provider"]
 

@@ -27,13 +27,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from confkit.models.errors import WebhookRejected
-from confkit.models.events import (
+from confkit.provider import (
     CallAnswered,
     CallEnded,
     ConferenceEnded,
     ConferenceStarted,
     DigitsReceived,
+    EndCause,
     Event,
     IncomingCall,
     MemberJoined,
@@ -43,9 +43,9 @@ from confkit.models.events import (
     RecordingFailed,
     RecordingReady,
     Unknown,
+    WebhookRejected,
     WebhookRequest,
 )
-from confkit.models.records import EndCause
 from confkit_bandwidth.wire import CAUSES, PROVIDER, address, boolean, cause_of, id_in, text, timestamp
 
 

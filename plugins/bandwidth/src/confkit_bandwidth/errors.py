@@ -11,9 +11,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from confkit.models.errors import (
+from confkit.provider import (
     CapacityReached,
     Conflict,
+    ErrorDetails,
+    ErrorTable,
     InsufficientFunds,
     InvalidRequest,
     NotFound,
@@ -23,7 +25,6 @@ from confkit.models.errors import (
     ProviderError,
     RateLimited,
 )
-from confkit.provider.http import ErrorDetails, ErrorTable
 
 CODES: Final[Mapping[str, type[ProviderError]]] = {
     # 400

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from confkit.models.capabilities import RateClass
+from confkit.provider import RateClass
 from confkit_bandwidth.settings import BandwidthSettings
 
 #: Over which the rate of call creations is averaged.

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from confkit.models.errors import InvalidRequest
-from confkit.provider.settings import Secret
+from confkit.provider import InvalidRequest, Secret
 from confkit_bandwidth.wire import PROVIDER
 
 _LONGEST_CALLBACK: Final = timedelta(seconds=10)

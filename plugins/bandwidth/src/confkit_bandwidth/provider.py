@@ -12,35 +12,48 @@ from urllib.parse import quote
 import anyio
 from attrs import evolve
 
-from confkit.models.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise
-from confkit.models.errors import Conflict, InvalidRequest, NotReady, OutcomeUnknown, ProviderError, Unsupported
-from confkit.models.events import Received, WebhookRequest
-from confkit.models.records import (
+from confkit.provider import (
+    READ_TIMEOUT,
     STOP,
     Bridge,
     BridgeState,
+    Bridging,
     Call,
     CallSpec,
     CallState,
+    Capabilities,
     Conference,
     ConferencePatch,
     ConferenceSpec,
     ConferenceState,
+    Conflict,
     Dialled,
+    EventSource,
     FindHint,
+    Http,
+    Idempotency,
+    InvalidRequest,
+    Joining,
+    Materialise,
     Media,
     Member,
     MemberOptions,
     MemberPatch,
     Membership,
     MemberState,
+    NotReady,
     Op,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderSpec,
+    Received,
     RecordAction,
+    Secret,
     Snapshot,
+    Unsupported,
+    WebhookRequest,
+    hookimpl,
 )
-from confkit.provider.contract import ProviderSpec, hookimpl
-from confkit.provider.http import READ_TIMEOUT, Http
-from confkit.provider.settings import Secret
 from confkit_bandwidth import callbacks, options, wire
 from confkit_bandwidth.errors import TABLE
 from confkit_bandwidth.limits import rates

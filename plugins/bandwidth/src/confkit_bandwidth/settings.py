@@ -7,7 +7,7 @@ from typing import Any
 from attrs import Attribute, field, frozen
 from attrs.validators import in_
 
-from confkit.provider.http import HttpSettings, http_url, without_credentials
+from confkit.provider import HttpSettings, http_url, without_credentials
 
 
 def _text(given: Any) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from confkit.models.records import (
+from confkit.provider import (
     Bridge,
     BridgeState,
     Call,
@@ -21,8 +21,8 @@ from confkit.models.records import (
     EndCause,
     Member,
     MemberState,
+    id_from_location,
 )
-from confkit.provider.http import id_from_location
 
 T = TypeVar("T")
 PROVIDER: Final = "bandwidth"

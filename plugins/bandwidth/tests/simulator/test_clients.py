@@ -11,8 +11,7 @@ import pytest
 from confkit_bandwidth.callbacks import parse
 from confkit_bandwidth.simulator import Switches
 
-from confkit.models.events import CallEnded, DigitsReceived
-from confkit.models.records import EndCause
+from confkit.provider import CallEnded, DigitsReceived, EndCause
 
 from .conftest import FROM, TO, Line, Receiver, error
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from attrs import asdict
 
-from confkit.models.capabilities import Capabilities
-from confkit.provider.contract import hookimpl
-from confkit.provider.settings import Settings
+from confkit.provider import Capabilities, Settings, hookimpl
 from confkit_fake.exchange import ErrorCode, Exchange, ExchangeError, Fact, FactKind, PartyScript
 from confkit_fake.faults import FaultKind, Request
 from confkit_fake.options import FakeSettings, Rates, Shape

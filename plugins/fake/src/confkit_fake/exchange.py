@@ -20,8 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from confkit.models.addresses import canonical
-from confkit.models.records import BridgeState, CallState, ConferenceState, EndCause, RecordAction
+from confkit.provider import BridgeState, CallState, ConferenceState, EndCause, RecordAction, canonical
 from confkit_fake.media import Playback
 from confkit_fake.records import (
     Bridge,

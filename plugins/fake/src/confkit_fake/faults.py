@@ -7,7 +7,7 @@ from datetime import datetime
 
 from attrs import define
 
-from confkit.provider.contract import ProviderSpec
+from confkit.provider import ProviderSpec
 
 OPERATIONS = frozenset(
     {

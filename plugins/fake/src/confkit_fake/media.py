@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import define, frozen
 
-from confkit.models.records import RecordAction
+from confkit.provider import RecordAction
 from confkit_fake.records import (
     ErrorCode,
     ExchangeError,

@@ -9,15 +9,7 @@ from typing import Final
 from attrs import field, frozen, validators
 from attrs.converters import to_bool
 
-from confkit.models.capabilities import (
-    Bridging,
-    Capabilities,
-    EventSource,
-    Idempotency,
-    Joining,
-    Materialise,
-    RateClass,
-)
+from confkit.provider import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise, RateClass
 
 MAX_TEXT: Final = 1000
 

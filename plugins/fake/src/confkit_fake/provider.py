@@ -6,11 +6,21 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-from confkit.models import records as models
-from confkit.models.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise
-from confkit.models.errors import Conflict, InvalidRequest, OutcomeUnknown
-from confkit.models.events import Event
-from confkit.provider.contract import ProviderSpec, hookimpl
+from confkit.provider import (
+    Bridging,
+    Capabilities,
+    Conflict,
+    Event,
+    EventSource,
+    Idempotency,
+    InvalidRequest,
+    Joining,
+    Materialise,
+    OutcomeUnknown,
+    ProviderSpec,
+    hookimpl,
+)
+from confkit.provider import records as models
 from confkit_fake import exchange as telephone
 from confkit_fake import translate
 from confkit_fake.exchange import ErrorCode, Exchange, ExchangeError, Facts, PartyScript

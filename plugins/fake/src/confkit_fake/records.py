@@ -11,8 +11,7 @@ from datetime import datetime
 
 from attrs import define, field, frozen
 
-from confkit.models.addresses import masked
-from confkit.models.records import BridgeState, CallState, ConferenceState, EndCause, MemberState
+from confkit.provider import BridgeState, CallState, ConferenceState, EndCause, MemberState, masked
 
 
 class ErrorCode(enum.Enum):

@@ -6,7 +6,7 @@ import enum
 
 from attrs import define, field
 
-from confkit.models.addresses import masked
+from confkit.provider import masked
 
 
 class Reaction(enum.Enum):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from confkit.models.addresses import canonical, masked
-from confkit.models.records import BridgeState, CallState, ConferenceState, EndCause, MemberState
+from confkit.provider import BridgeState, CallState, ConferenceState, EndCause, MemberState, canonical, masked
 from confkit_fake.media import MediaDesk, Target
 from confkit_fake.records import (
     Bridge,

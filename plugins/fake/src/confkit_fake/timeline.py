@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 from attrs import define
 
-from confkit.models.records import EndCause
+from confkit.provider import EndCause
 from confkit_fake.records import Fact, FactKind, MediaKind
 
 #: Adding and subtracting clock readings loses digits; what is due within this span is due.

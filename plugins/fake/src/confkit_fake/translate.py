@@ -8,8 +8,8 @@ from typing import Any, Final, TypedDict, TypeVar, cast
 
 from attrs import asdict, evolve, fields, has
 
-from confkit.models import errors, events
-from confkit.models import records as models
+from confkit.provider import errors, events
+from confkit.provider import records as models
 from confkit_fake import exchange as telephone
 from confkit_fake.exchange import ErrorCode, Exchange, ExchangeError, Fact, FactKind
 

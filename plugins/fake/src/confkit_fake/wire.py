@@ -9,17 +9,17 @@ from typing import Any, Final, TypeVar, cast
 
 import anyio
 
-from confkit.models.capabilities import RateClass
-from confkit.models.errors import (
+from confkit.provider import (
     InsufficientFunds,
+    Op,
     OutcomeUnknown,
     PermissionDenied,
     ProviderError,
+    RateClass,
     RateLimited,
     Unauthenticated,
     Unavailable,
 )
-from confkit.models.records import Op
 from confkit_fake.exchange import Exchange, ExchangeError
 from confkit_fake.faults import Fault, FaultKind, Faults, Request
 from confkit_fake.translate import NAME, error

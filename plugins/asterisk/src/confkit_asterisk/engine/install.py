@@ -23,7 +23,7 @@ from typing import Final
 
 from attrs import frozen
 
-from confkit.models.errors import ConfkitError
+from confkit.provider import ConfkitError
 
 #: ``sid`` has the current long-term release; ``bullseye`` an old one, for when ``sid`` is in motion.
 SUITES: Final = ("sid", "bullseye")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confkit_fake.exchange import Bridge, ErrorCode, ExchangeError
 
-from confkit.models.records import BridgeState
+from confkit.provider import BridgeState
 from confkit_bandwidth.simulator import audio, render
 from confkit_bandwidth.simulator.account import Account, refusal_for
 from confkit_bandwidth.simulator.details import Reply

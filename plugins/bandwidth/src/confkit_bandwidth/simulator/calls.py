@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from confkit_fake.exchange import Call, Direction, ErrorCode, ExchangeError, MediaKind, RecordingState
 
-from confkit.models.addresses import canonical
-from confkit.models.records import CallState, RecordAction
+from confkit.provider import CallState, RecordAction, canonical
 from confkit_bandwidth.simulator import audio, events, render
 from confkit_bandwidth.simulator.account import Account, read_callbacks, refusal_for
 from confkit_bandwidth.simulator.delivery import CallbackSettings

@@ -6,7 +6,7 @@ from typing import Final
 
 from confkit_fake.exchange import Conference, ErrorCode, ExchangeError, Fact, FactKind, Member
 
-from confkit.models.records import ConferenceState, MemberState
+from confkit.provider import ConferenceState, MemberState
 from confkit_bandwidth.simulator import audio, events, render
 from confkit_bandwidth.simulator.account import Account, read_callbacks, refusal_for
 from confkit_bandwidth.simulator.details import ConferenceDetails, MemberDetails, Reply

@@ -18,8 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from confkit.models.addresses import canonical
-from confkit.models.records import EndCause
+from confkit.provider import EndCause, canonical
 from confkit_bandwidth.simulator import calls, render
 from confkit_bandwidth.simulator.account import Account, read_callbacks, refusal_for
 from confkit_bandwidth.simulator.api import json_response

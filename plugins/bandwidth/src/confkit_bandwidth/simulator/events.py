@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from confkit_fake.exchange import Direction, ExchangeError, Fact, FactKind, MediaKind, RecordingState
 
-from confkit.models.addresses import canonical
-from confkit.models.records import CallState, EndCause, RecordAction
+from confkit.provider import CallState, EndCause, RecordAction, canonical
 from confkit_bandwidth.simulator.account import Account
 from confkit_bandwidth.simulator.details import Gather, LogEntry
 from confkit_bandwidth.simulator.fields import present, stamp

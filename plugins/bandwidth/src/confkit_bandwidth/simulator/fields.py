@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from confkit.models.addresses import is_e164, is_sip, masked
+from confkit.provider import is_e164, is_sip, masked
 from confkit_bandwidth.simulator.refusals import Refusal, invalid, missing
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 
 from attrs import field, fields, frozen
 
-from confkit.models.addresses import is_e164
+from confkit.provider import is_e164
 from confkit_bandwidth.simulator.faults import Fault
 
 

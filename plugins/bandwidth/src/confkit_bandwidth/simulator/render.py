@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from confkit_fake.exchange import Bridge, Call, Conference, Member, Recording, RecordingState
 
-from confkit.models.records import BridgeState, CallState, ConferenceState, MemberState
+from confkit.provider import BridgeState, CallState, ConferenceState, MemberState
 from confkit_bandwidth.simulator.account import Account
 from confkit_bandwidth.simulator.delivery import CallbackSettings
 from confkit_bandwidth.simulator.details import Gather, LogEntry
