@@ -58,6 +58,10 @@ class _Items(Protocol[T_co]):
     def aclose(self) -> Awaitable[None]: ...
 
 
+#: How long Ctrl-C may go unnoticed while a thread waits for the event loop, in seconds.
+SIGNALS_EVERY = 0.5
+
+
 class _Loop:
     """The event loop in a thread of its own: opened once, used from any thread, closed once."""
 
@@ -149,11 +153,17 @@ class _Loop:
 
 
 def _waited_for(portal: BlockingPortal, work: Callable[[], Awaitable[R]]) -> R:
+    from concurrent import futures  # late, as whatever only the blocking client needs
+
     try:
         future = portal.start_task_soon(work)
     except RuntimeError as error:  # its loop has ended meanwhile
         raise ConfkitError(CLOSED) from error
     try:
+        # A signal that comes just before this thread begins to wait is handled when the waiting ends, so that it ends
+        # now and then; on Windows nothing else would let Ctrl-C through.
+        while not future.done():
+            futures.wait((future,), timeout=SIGNALS_EVERY)
         return future.result()
     except BaseException:
         future.cancel()  # Ctrl-C in this thread ends the work in the other
