@@ -10,13 +10,11 @@ from confkit.client.blocking import (
 from confkit.client.client import (
     AsyncClient,
 )
-from confkit.client.meeting import (
-    Meeting,
-    MeetingState,
-)
+from confkit.client.meeting import Meeting
 from confkit.client.signals import (
     ending_on_signals,
 )
+from confkit.ingest.meeting_view import MeetingState
 from confkit.ingest.watching import (
     EventStream,
     Missed,

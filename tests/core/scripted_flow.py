@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from confkit.workflows.flows import Flow
+from confkit.workflows.flow import Flow, FlowId
 from confkit.workflows.messages import LegReport, Message
 
 #: Nothing comes in the time that the flow waits for.
@@ -28,14 +28,14 @@ class ScriptedFlow:
         steps: the operations that were carried out, with their arguments.
         limits: the caller IDs that they count against.
         sent: the messages that were sent, with the flow that each went to.
-        children: the flows that were started: kind, key and input.
+        children: the flows that were started: kind, name and brief.
         waits: how long each ``receive`` was to wait.
         journal: the names of all that it did, in order.
         result: what the flow returned; ``None`` as long as it waits.
     """
 
     def __init__(self, flow_id: str, mail: list[Message | None], **replies: Any) -> None:
-        self.id = flow_id
+        self.id = FlowId(flow_id)
         self.ordinal = 0
         self.steps: list[tuple[Any, ...]] = []
         self.limits: list[str | None] = []
@@ -93,11 +93,11 @@ class ScriptedFlow:
             raise reply
         return reply
 
-    async def spawn(self, kind: str, key: str, args: Any) -> str:
+    async def spawn(self, kind: str, name: str, args: Any) -> FlowId:
         """Note the child."""
-        self.children.append((kind, key, args))
-        self.journal.append(f"spawn {key}")
-        return f"{self.id}/{key}"
+        self.children.append((kind, name, args))
+        self.journal.append(f"spawn {name}")
+        return self.id.child(name)
 
     async def send(self, flow_id: str, message: Message) -> None:
         """Note the message."""

@@ -36,7 +36,7 @@ from confkit.provider import (
     PermissionDenied,
     Snapshot,
 )
-from confkit.workflows.flows import op_key
+from confkit.workflows.flow import op_key
 from confkit.workflows.leg import leg
 from confkit.workflows.messages import (
     Failure,

@@ -25,7 +25,7 @@ from confkit.provider import (
     PermissionDenied,
     Snapshot,
 )
-from confkit.workflows.flows import op_key
+from confkit.workflows.flow import op_key
 from confkit.workflows.messages import (
     Add,
     Adopted,

@@ -30,7 +30,7 @@ from confkit import (
     RecordingReady,
 )
 from confkit.provider import ConferenceState, EndCause, MemberState, hookimpl
-from confkit.workflows.flows import op_key
+from confkit.workflows.flow import op_key
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 

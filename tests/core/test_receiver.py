@@ -45,9 +45,9 @@ class Desk:
         self.stumbles: set[str] = set()
         self.open = True
         self._events = events
-        hook, intake = SimpleNamespace(receive=self._read), SimpleNamespace(accept=self._accept)
+        hook = SimpleNamespace(receive=self._read)
         steps = SimpleNamespace(implemented={"receive"}, hook=hook, provider="p")
-        self.engine: Any = SimpleNamespace(steps=steps, intake=intake, meetings=set(meetings))
+        self.engine: Any = SimpleNamespace(steps=steps, accept=self._accept, has=meetings.__contains__)
         self.receiver = Receiver(self.addresses, lambda: self.engine if self.open else None)
 
     async def _read(self, request: WebhookRequest) -> Received:

@@ -103,9 +103,9 @@ async def test_an_observer_that_fails_is_told_the_same_news_again() -> None:
         fails = listener.observed
         listener.observed = None  # type: ignore[assignment]
         with pytest.raises(AttributeError):
-            engine.intake.accept(told)
+            engine.router.accept(told)
         listener.observed = fails
-        engine.intake.accept(told)
+        engine.router.accept(told)
         assert [event.mute for event in listener.observed if isinstance(event, MemberUpdated)] == [True]
 
 

@@ -32,9 +32,9 @@ MUTATIONS = {
         "nothing is left behind",
     ),
     "let a cancellation interrupt the undoing": (
-        "confkit.meeting",
-        "with anyio.CancelScope(shield=True):\n            await self._engine.runtime.send",
-        "with anyio.CancelScope(shield=False):\n            await self._engine.runtime.send",
+        "confkit.client.engine",
+        "with anyio.CancelScope(shield=True):\n            self.runtime.post",
+        "with anyio.CancelScope(shield=False):\n            self.runtime.post",
         "it ends",
     ),
     "let two make the room at once": (
@@ -50,19 +50,19 @@ MUTATIONS = {
         "the pace is kept",
     ),
     "do not withdraw what is still to be sent": (
-        "confkit.workflows.flows",
-        "            flow.withdrawal.order()\n",
-        "            pass\n",
+        "confkit.workflows.driver",
+        "            flow.cancelled = True\n            if isinstance(flow.waits, RunStep):\n",
+        "            if False:\n",
         "nobody is rung too late",
     ),
     "take duplicates for news": (
-        "confkit.meeting",
+        "confkit.ingest.meeting_view",
         "if fact in self._told:",
         "if False:",
         "facts are told once",
     ),
     "tell again what a look shows again": (
-        "confkit.meeting",
+        "confkit.ingest.meeting_view",
         "if settings == told:",
         "if False:",
         "facts are told once",

@@ -12,7 +12,7 @@ from attrs import evolve
 from confkit_bandwidth.simulator import Fault, Running, SimulatorOptions
 
 from confkit import AsyncClient, Meeting, MeetingState, Outcome
-from confkit.workflows.flows import op_key
+from confkit.workflows.flow import op_key
 
 from .conftest import PEOPLE, two_servers
 

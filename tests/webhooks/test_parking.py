@@ -11,8 +11,10 @@ import anyio
 import pytest
 
 from confkit import CallAnswered, DigitsReceived, Event
-from confkit.ingest.router import PARKED, PARKED_BYTES, PARKING_TIME, PART_OF_ONE, Intake
+from confkit.ingest.parking import PARKED, PARKED_BYTES, PARKING_TIME, PART_OF_ONE
+from confkit.ingest.router import EventRouter
 from confkit.steps.clock import Clock
+from confkit.workflows.flow import FlowId
 
 from .conftest import PEOPLE, staged
 
@@ -22,30 +24,30 @@ LARGE = {"filler": "x" * 60_000}
 
 
 class Door:
-    """An intake, and what it has delivered."""
+    """A router, and what it has delivered."""
 
     def __init__(self) -> None:
         self.delivered: list[str] = []
-        self.intake = Intake(Clock(), lambda _flow, arrival: self.delivered.append(arrival.event.id))
+        self.router = EventRouter(Clock(), lambda _flow, arrival: self.delivered.append(arrival.event.id))
         self._number = 0
 
     def park(self, call_id: str, flow: str | None = "m-1/leg-1", raw: Any = None) -> weakref.ref[Event]:
         self._number += 1
         event = CallAnswered(provider="p", id=str(self._number), call_id=call_id, flow=flow, raw=raw or {})
-        self.intake.accept(event)
+        self.router.accept(event)
         return weakref.ref(event)
 
     def anything(self) -> None:
         """Something arrives that has an owner."""
-        self.intake.bind("call", "known", "m-9/leg-1")
+        self.router.bind("call", "known", FlowId("m-9/leg-1"))
         self._number += 1
-        self.intake.accept(DigitsReceived(provider="p", id=str(self._number), call_id="known", digits="1"))
+        self.router.accept(DigitsReceived(provider="p", id=str(self._number), call_id="known", digits="1"))
 
     def kept(self, *call_ids: str, meeting: str = "m-1") -> int:
         """How many events were kept for these calls."""
         before = len(self.delivered)
         for call_id in call_ids:
-            self.intake.bind("call", call_id, f"{meeting}/leg-1")
+            self.router.bind("call", call_id, FlowId(f"{meeting}/leg-1"))
         return len(self.delivered) - before
 
 
@@ -71,14 +73,14 @@ async def test_what_comes_quietly_is_kept_no_longer() -> None:
     door = Door()
     old = door.park("c-1")
     await anyio.sleep(PARKING_TIME.total_seconds())
-    door.intake.accept_quietly(CallAnswered(provider="p", id="of a stream", call_id="c-2"))
+    door.router.accept_logged(CallAnswered(provider="p", id="of a stream", call_id="c-2"))
     assert alive(old) == [False]
 
 
 async def test_a_meeting_that_ends_takes_what_was_addressed_to_it_along() -> None:
     door = Door()
     first, second, stray = door.park("c-1"), door.park("c-2", "m-2/leg-1"), door.park("c-3", None)
-    door.intake.release("m-1")
+    door.router.release("m-1")
     assert alive(first, second, stray) == [False, True, True]
     assert (door.kept("c-2", meeting="m-2"), door.kept("c-3")) == (1, 1)
 

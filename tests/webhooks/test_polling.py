@@ -8,7 +8,7 @@ from confkit_bandwidth.simulator import Fault
 from confkit_fake import FakeProvider
 
 from confkit import AsyncClient, Outcome, ParticipantState
-from confkit.client.engine import FIRST_POLL, SAFETY_POLL
+from confkit.ingest.polling import FIRST_POLL, SAFETY_POLL
 
 from .conftest import CALLER, PEOPLE, staged
 

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from confkit.cli import failures, tables
 from confkit.cli.keys import Key, Keyboard
-from confkit.client.meeting import Meeting, MeetingState
+from confkit.client.meeting import Meeting
+from confkit.ingest.meeting_view import MeetingState
 from confkit.models.records import Participant
 
 _KEYS: Final = (

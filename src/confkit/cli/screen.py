@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from confkit.cli import tables
-from confkit.client.meeting import Meeting, MeetingState
+from confkit.client.meeting import Meeting
+from confkit.ingest.meeting_view import MeetingState
 from confkit.models.records import ParticipantState
 from confkit.models.text import one_line
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from rich.table import Column, Table
 from rich.text import Text
 
-from confkit.client.meeting import Meeting, MeetingState
+from confkit.client.meeting import Meeting
+from confkit.ingest.meeting_view import MeetingState
 from confkit.models.addresses import masked
 from confkit.models.records import Outcome, Participant, ParticipantState
 from confkit.models.text import one_line

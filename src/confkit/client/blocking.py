@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
 from confkit.client.client import AsyncClient
-from confkit.client.meeting import Meeting, MeetingState, Who
+from confkit.client.meeting import Meeting
+from confkit.ingest.meeting_view import MeetingState, Who
 from confkit.models.capabilities import Capabilities
 from confkit.models.durations import Duration
 from confkit.models.errors import ConfkitError, MeetingError

@@ -12,8 +12,8 @@ import anyio
 import pluggy
 from anyio.abc import TaskGroup
 
-from confkit.client.engine import Engine, Surroundings
-from confkit.client.meeting import Meeting, Wishes
+from confkit.client.engine import Engine, EngineOptions
+from confkit.client.meeting import ConnectOptions, Meeting
 from confkit.client.operations import Operations
 from confkit.ingest.router import INCOMING
 from confkit.ingest.webhooks import Addresses, Receiver
@@ -83,7 +83,7 @@ class AsyncClient(Operations):
         self._tasks: TaskGroup | None = None
         self._task = 0  # the id of the one that opened it
         self._engine: Engine | None = None
-        self._surroundings = Surroundings()
+        self._options = EngineOptions()
         self._addresses: Addresses | None = None
         if url.reveal() is not None:
             self._addresses = Addresses(url, user=user, password=password)
@@ -133,7 +133,7 @@ class AsyncClient(Operations):
         """
         return Meeting(
             self._opened,
-            Wishes(
+            ConnectOptions(
                 parties=parties,
                 caller_id=caller_id or self._caller_id,
                 quorum=quorum,
@@ -141,6 +141,12 @@ class AsyncClient(Operations):
                 growable=growable,
             ),
         )
+
+    @property
+    def meetings(self) -> tuple[Meeting, ...]:
+        """The meetings that are live, the oldest first: from entering one until its last call has been hung up."""
+        engine = self._running
+        return tuple(Meeting(engine, None, view) for view in engine.views.values())
 
     # --- what the provider reports, and who calls in
 
@@ -196,8 +202,9 @@ class AsyncClient(Operations):
                 request_timeout=self._request_timeout,
                 show_numbers=self._show_numbers,
                 callback_url=self._addresses.below if self._addresses is not None else None,
-                surroundings=self._surroundings,
+                options=self._options,
             )
+            await self._engine.runtime.open()
         except BaseException:
             tasks.cancel_scope.cancel()
             await tasks.__aexit__(None, None, None)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import enum
-import weakref
-from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
-import anyio
-from attrs import evolve, frozen
+from attrs import frozen
 
 from confkit.client.engine import Engine
 from confkit.client.operations import (
@@ -21,10 +17,10 @@ from confkit.client.operations import (
     refuse_type,
     spoken,
 )
-from confkit.ingest.participants import Facts, Roster, facts_in_event, facts_in_report
+from confkit.ingest.meeting_view import MeetingState, MeetingView, Who
 from confkit.ingest.watching import EventStream
 from confkit.models import errors
-from confkit.models.addresses import canonical, problem_with
+from confkit.models.addresses import problem_with
 from confkit.models.durations import Duration
 from confkit.models.errors import (
     ConfkitError,
@@ -37,53 +33,29 @@ from confkit.models.errors import (
     Withdrawn,
 )
 from confkit.models.events import (
-    BridgeEnded,
-    BridgeStarted,
-    CallAnswered,
-    CallEnded,
-    CallRinging,
-    ConferenceEnded,
-    ConferenceStarted,
-    Event,
     IncomingCall,
-    MemberJoined,
-    MemberLeft,
-    MemberUpdated,
-    RecordingFailed,
-    RecordingReady,
-    bridge_of,
-    call_of,
-    conference_of,
 )
 from confkit.models.records import (
     STOP,
     Bridge,
     Call,
-    CallState,
     Conference,
     ConferencePatch,
     Media,
     MemberPatch,
-    Outcome,
     Participant,
     ParticipantState,
     Party,
     RecordAction,
 )
 from confkit.models.trace import Trace
+from confkit.workflows.flow import FlowId
 from confkit.workflows.messages import (
     Add,
-    Adopted,
     Command,
-    End,
     EndReason,
-    Established,
     Failure,
-    LegBrief,
-    LegReport,
-    MeetingBrief,
     MeetingEnd,
-    Message,
     Play,
     Record,
     Remove,
@@ -93,31 +65,11 @@ from confkit.workflows.messages import (
     UpdateConference,
     UpdateMember,
 )
-from confkit.workflows.policy import Mode, Plan, kind_of, party_of, plan
-
-Who = str | Party | Participant
-
-#: How long the undoing of a meeting may take before its owner gets a report instead.
-UNDO_TIMEOUT = timedelta(seconds=90)
-
-#: What can happen once only to what it happens to.
-_ONCE = (
-    *(CallRinging, CallAnswered, CallEnded, MemberJoined, MemberLeft),
-    *(ConferenceStarted, ConferenceEnded, BridgeStarted, BridgeEnded, RecordingReady, RecordingFailed),
-)
-
-
-class MeetingState(enum.Enum):
-    """Where a meeting stands."""
-
-    PLANNED = "planned"
-    CONNECTING = "connecting"
-    ESTABLISHED = "established"
-    ENDED = "ended"
+from confkit.workflows.policy import Mode, party_of, plan
 
 
 @frozen(kw_only=True)
-class Wishes:
+class ConnectOptions:
     """What the application asked of ``connect``."""
 
     parties: tuple[str | Party, ...]
@@ -134,67 +86,54 @@ class Meeting:
         id: unique; also the id of the meeting's flow.
     """
 
-    def __init__(self, engine: Engine, wishes: Wishes) -> None:
-        self.id = f"m-{engine.new_id()}"
+    def __init__(self, engine: Engine, wishes: ConnectOptions | None, view: MeetingView | None = None) -> None:
         self._engine = engine
         self._wishes = wishes
-        self._plan: Plan | None = None
-        self._roster = Roster()
-        self._trace = Trace(self.id)
-        self._conference: Conference | None = None
-        self._bridge: Bridge | None = None
-        self._established = False
-        self._end: MeetingEnd | None = None
-        self._replies: dict[str, Reply | None] = {}  # of the commands that somebody waits for
-        self._changed: anyio.Event | None = None
-        self._commands = 0
-        self._told: set[tuple[str, ...]] = set()
-        #: Mute and hold of members, as the application was last told.
-        self._told_settings: dict[str, tuple[bool, bool]] = {}
-        self._watchers: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._view = view or MeetingView(f"m-{engine.new_id()}", engine.steps.provider)
+        self.id = self._view.id
+
+    def __eq__(self, other: object) -> bool:
+        return self._view is other._view if isinstance(other, Meeting) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     # --- its state
 
     @property
     def state(self) -> MeetingState:
         """Where the meeting stands."""
-        if self._end is not None:
-            return MeetingState.ENDED
-        if self._established:
-            return MeetingState.ESTABLISHED
-        return MeetingState.PLANNED if self._plan is None else MeetingState.CONNECTING
+        return self._view.state
 
     @property
     def mode(self) -> Mode | None:
         """Conference or bridge; ``None`` before the meeting is entered."""
-        if self._conference is not None:
-            return Mode.CONFERENCE
-        return self._plan.mode if self._plan else None
+        return self._view.mode
 
     @property
     def conference(self) -> Conference | None:
         """The provider's conference, once it is known."""
-        return self._conference
+        return self._view.conference
 
     @property
     def bridge(self) -> Bridge | None:
         """The provider's bridge, once it is known."""
-        return self._bridge
+        return self._view.bridge
 
     @property
     def participants(self) -> tuple[Participant, ...]:
         """Every party that was ever invited, in the order of invitation, as the facts known so far have it."""
-        return self._roster.participants()
+        return self._view.participants
 
     @property
     def trace(self) -> Trace:
         """The steps so far."""
-        return self._trace
+        return self._view.trace
 
     @property
     def left_behind(self) -> tuple[str, ...]:
         """What could not be undone when the meeting ended, one sentence each."""
-        return self._end.left_behind + self._end.orphans if self._end else ()
+        return self._view.left_behind
 
     def participant(self, who: Who) -> Participant:
         """One party, by address, party, participant or id (``leg-3``); the newest, if it was invited again.
@@ -202,19 +141,10 @@ class Meeting:
         Raises:
             MeetingError: nobody of that name is or was in the meeting.
         """
-        if isinstance(who, Participant):
-            return self.participant(who.id)
-        if not isinstance(who, str | Party):
-            raise MeetingError(f"a party is named by its address, Party, Participant or id, not by {kind_of(who)}")
-        wanted = who.identity if isinstance(who, Party) else canonical(who)
-        for participant in reversed(self.participants):
-            if participant.id == who or participant.party.identity == wanted:
-                return participant
-        label = who.label if isinstance(who, Party) else Party(who).label
-        raise MeetingError(f"{label} is not in this meeting")
+        return self._view.participant(who)
 
     def __repr__(self) -> str:
-        return f"<Meeting {self.id} {self.state.value}, {len(self._roster.legs)} parties>"
+        return f"<Meeting {self.id} {self.state.value}, {len(self._view.roster.legs)} parties>"
 
     # --- its life
 
@@ -227,11 +157,11 @@ class Meeting:
             QuorumNotReached: too few joined; everything was undone.
             ProviderError: the provider would not create the conference or bridge; nobody was dialled, or it was undone.
         """
-        engine, wishes = self._engine, self._wishes
+        engine, wishes, view = self._engine, self._wishes, self._view
         engine.check()
-        if self._plan is not None:
+        if wishes is None or view.plan is not None:
             raise ConfkitError("a meeting is entered once: make another with client.connect(...)")
-        self._plan = plan(
+        begun = plan(
             wishes.parties,
             policy=engine.policy,
             capabilities=engine.steps.capabilities,
@@ -240,28 +170,26 @@ class Meeting:
             answer_timeout=wishes.answer_timeout,
             growable=wishes.growable,
         )
-        for number, party in enumerate(self._plan.parties, 1):
-            self._roster.seat(f"{self.id}/leg-{number}", party)
-        await engine.open(self, self._brief(self._plan))
+        await engine.start(view, begun)
         try:
-            while not self._established and self._end is None:
-                await self.changed()
+            while view.state is MeetingState.CONNECTING:
+                await view.changed()
         except BaseException:
-            await self.finish()
+            await engine.end(view)
             raise
-        if self._end is not None:
-            raise self._not_established(self._end)
+        if view.end is not None:
+            raise self._not_established(view.end)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None and (self._plan is None or self._engine.home.problem() is not None):
+        if error is not None and (self._view.plan is None or self._engine.home.problem() is not None):
             return  # the error says it, or matters more; whoever entered the meeting ends it
         self._expect_entered()
-        await self.finish()
+        await self._engine.end(self._view)
         if error is None:
-            self._complain()
+            self._raise_left_behind()
         elif self.left_behind:
             error.add_note("confkit could not undo: " + "; ".join(self.left_behind))
 
@@ -271,26 +199,24 @@ class Meeting:
         Raises:
             MeetingError: something may still be up; ``left_behind`` says what.
         """
-        await self.finish()
-        self._complain()
+        await self._engine.end(self._view)
+        self._raise_left_behind()
 
-    def _complain(self) -> None:
+    def _raise_left_behind(self) -> None:
         """An empty room that was lost on the way costs nobody anything; everything else is worth an error."""
-        if self._end is not None and self._end.left_behind:
+        if self._view.end is not None and self._view.end.left_behind:
             raise MeetingError("the meeting has ended", participants=self.participants, left_behind=self.left_behind)
 
     async def wait_until_ended(self) -> None:
         """Wait until the meeting is over, whoever ends it."""
         self._expect_entered()
-        while self._end is None:
+        while self._view.end is None:
             await self.changed()
 
     async def changed(self) -> None:
         """Wait until anything about the meeting changes."""
         self._engine.home.check()
-        if self._changed is None:
-            self._changed = anyio.Event()
-        await self._changed.wait()
+        await self._view.changed()
 
     # --- commands
 
@@ -391,120 +317,17 @@ class Meeting:
         many, in the place of those it lost.
         """
         stream = EventStream(self._engine.home)
-        if self._end is None:
+        if self._view.end is None:
             self._engine.home.check()
-            self._watchers.add(stream)
-        else:
-            stream.close()
+        self._view.watch(stream)
         return stream
 
-    # --- what the engine calls
-
-    def observe(self, flow: str, message: Message | MeetingBrief | LegBrief) -> None:
-        """See a message between the meeting's flows and its owner, or the input of a flow that starts."""
-        match message:
-            case LegBrief(party=party):
-                self._roster.seat(flow, party)
-            case LegReport():
-                self._roster.learn(message.leg, facts_in_report(message, self._engine.clock.now()))
-                if message.outcome is not None:
-                    self._trace.note_end(message.leg, message.outcome, self._engine.clock.now())
-            case Adopted():
-                self._conference = message.conference
-            case Established():
-                self._established = True
-                self._conference = message.conference or self._conference
-                self._bridge = message.bridge or self._bridge
-            case Reply():
-                if message.command in self._replies:
-                    self._replies[message.command] = message
-            case _:
-                return
-        self._notify()
-
-    def happened(self, flow: str, event: Event, at: datetime, number: int) -> Event | None:
-        """Take in an event about this meeting and show the application what is news in it; gives that.
-
-        Args:
-            at: when it happened, on our clock.
-            number: of what came in, for two at one instant.
-        """
-        if flow in self._roster.legs:
-            self._roster.learn(flow, facts_in_event(event, at, number))
-        news = self._news_in(flow, event)
-        if news is not None:
-            for watcher in list(self._watchers):
-                watcher.offer(news)
-        self._notify()
-        return news
-
-    def learned(self, flow: str, result: Any) -> None:
-        """A step of one of the meeting's flows gave this result."""
-        if flow == self.id:
-            if isinstance(result, Conference):
-                self._conference = result
-            elif isinstance(result, Bridge):
-                self._bridge = result
-            self._notify()
-
-    def ended(self, end: MeetingEnd) -> None:
-        """The meeting's flow has returned."""
-        self._end = end
-        cancelled = Facts(outcome=(self._engine.clock.now(), Outcome.CANCELLED.value))
-        for leg, (_, facts) in self._roster.legs.items():
-            if facts.call_id is None and facts.outcome is None:
-                self._roster.learn(leg, cancelled)  # it was over before anybody was dialled
-        for watcher in list(self._watchers):
-            watcher.close()
-        self._notify()
-
-    @property
-    def roster(self) -> Roster:
-        """The facts behind the participants."""
-        return self._roster
-
-    def lacks_the_cause_of(self, call: Call) -> bool:
-        """Whether a call has just ended unanswered, for a reason that is not known yet."""
-        untold = call.state is CallState.ENDED and call.cause is None and call.answered_at is None
-        return untold and not any(facts.call_id == call.id and facts.is_over for _, facts in self._roster.legs.values())
-
-    def call_of(self, person: Participant) -> Call:
-        """A participant's call, as far as it must be known to ask the provider about it."""
-        return Call(provider=self._engine.steps.provider, id=person.call_id or "", to=person.party.address)
-
     # --- inside
-
-    def _brief(self, plan_: Plan) -> MeetingBrief:
-        capabilities = self._engine.steps.capabilities
-        return MeetingBrief(
-            plan=plan_,
-            owner=f"{self.id}/owner",
-            provider=self._engine.steps.provider,
-            materialise=capabilities.materialise,
-            joining=capabilities.joining,
-            bridging=capabilities.bridging,
-            moves_calls=capabilities.moves_calls,
-            end_hangs_up=capabilities.end_hangs_up,
-            callbacks=self._engine.callbacks(self.id),
-        )
-
-    async def finish(self) -> None:
-        """End the flow and wait for it, whatever happens to our own task meanwhile."""
-        if self._end is not None or self._plan is None:
-            return
-        self._engine.home.check()
-        with anyio.CancelScope(shield=True):
-            await self._engine.runtime.send(self.id, End(), key="end")
-            with anyio.move_on_after(UNDO_TIMEOUT.total_seconds()):
-                await self.wait_until_ended()
-            if self._end is None:
-                late = f"the undoing of {self.id} did not finish within {UNDO_TIMEOUT.total_seconds():g} s"
-                self._engine.give_up(self, late)
 
     def _not_established(self, end: MeetingEnd) -> ConfkitError:
         details: dict[str, Any] = {"participants": self.participants, "left_behind": end.left_behind + end.orphans}
         people = "; ".join(_fate(person) for person in self.participants)
-        quorum = self._plan.quorum if self._plan else 0
+        quorum = self._view.plan.quorum if self._view.plan else 0
         match end.reason:
             case EndReason.QUORUM_MISSED:
                 return QuorumNotReached(f"fewer than {quorum} joined: {people}", **details)
@@ -553,9 +376,8 @@ class Meeting:
 
     def _for(self, participant: Participant | None) -> dict[str, Any]:
         """The head of a command."""
-        self._commands += 1
         return {
-            "id": f"command-{self._commands}",
+            "id": self._view.next_command(),
             "owner": f"{self.id}/owner",
             "leg": None if participant is None else f"{self.id}/{participant.id}",
         }
@@ -568,82 +390,28 @@ class Meeting:
         """
         assert isinstance(command, Command)
         self._expect_entered()
-        self._replies[command.id] = None
         try:
-            if self._end is None:
+            if self._view.end is None:
                 self._engine.home.check()
-                await self._engine.runtime.send(self.id, command, key=command.id)  # type: ignore[arg-type]
-            while (reply := self._replies[command.id]) is None:
-                if self._end is not None:
+                self._engine.runtime.post(FlowId(self.id), command, key=command.id)  # type: ignore[arg-type]
+            while (reply := self._view.reply_to(command.id)) is None:
+                if self._view.end is not None:
                     raise MeetingEnded("the meeting is over", participants=self.participants)
-                if command.leg is not None and self._gone(command.leg):
+                if command.leg is not None and self._view.is_over(command.leg):
                     if isinstance(command, Remove):
                         return Reply(command=command.id)
                     raise MeetingError("the party left meanwhile", participants=self.participants)
                 await self.changed()
         finally:
-            del self._replies[command.id]
+            self._view.drop_reply(command.id)
         if reply.failure is not None:
             raise _raised(reply.failure, self._engine.steps.provider)
         return reply
 
     def _expect_entered(self) -> None:
-        if self._plan is None:
+        if self._view.plan is None:
             self._engine.check()
             raise MeetingError("enter the meeting first: async with client.connect(...) as meeting")
-
-    def _gone(self, leg: str) -> bool:
-        return leg in self._roster.legs and self._roster.legs[leg][1].outcome is not None
-
-    def _news_in(self, flow: str, event: Event) -> Event | None:
-        """What the application has not been told: a fact can come from a webhook, a stream and every poll.
-
-        What can happen once is told once. A member that is in already, and is told of again, is news only where its
-        mute or hold has changed. Anything else (keys, playing, what confkit has no word for) can happen again and is
-        told each time: duplicates of one delivery are dropped before, by their id.
-        """
-        if isinstance(event, MemberJoined | MemberUpdated) and flow in self._roster.legs:
-            return self._member_news(flow, event)
-        if isinstance(event, _ONCE):
-            own = getattr(event, "recording_id", None) or getattr(event, "member_id", None)
-            subject = own or call_of(event) or conference_of(event) or bridge_of(event)
-            return event if self._is_new(event, subject or "") else None
-        return event
-
-    def _member_news(self, flow: str, event: MemberJoined | MemberUpdated) -> Event | None:
-        facts = self._roster.legs[flow][1]
-        settings = (bool(facts.mute and facts.mute.value), bool(facts.hold and facts.hold.value))
-        told = self._told_settings.get(event.member_id)
-        if isinstance(event, MemberJoined) and self._is_new(event, event.member_id):
-            self._told_settings[event.member_id] = settings
-            return evolve(event, mute=settings[0], hold=settings[1])
-        if settings == told:
-            return None
-        self._told_settings[event.member_id] = settings
-        return MemberUpdated(
-            provider=event.provider,
-            id=event.id,
-            occurred_at=event.occurred_at,
-            flow=event.flow,
-            raw=event.raw,
-            call_id=event.call_id,
-            member_id=event.member_id,
-            conference_id=event.conference_id,
-            mute=settings[0],
-            hold=settings[1],
-        )
-
-    def _is_new(self, event: Event, subject: str) -> bool:
-        fact = (type(event).__name__, subject)
-        if fact in self._told:
-            return False
-        self._told.add(fact)
-        return True
-
-    def _notify(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
 
 
 def _fate(person: Participant) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 
 from attrs import frozen
 
-from confkit.client.meeting import Meeting, MeetingState
+from confkit.client.meeting import Meeting
+from confkit.ingest.meeting_view import MeetingState
 from confkit.models.errors import PolicyError
 from confkit.models.records import CallState, ConferenceState, MemberState, Outcome
 from confkit.models.trace import StepOutcome

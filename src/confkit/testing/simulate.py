@@ -22,11 +22,12 @@ from functools import partial
 
 from attrs import frozen
 
+from confkit.runtime.host import RuntimeFactory
+from confkit.runtime.in_process import InProcessRuntime
 from confkit.testing.invariants import Violation, summary, violations
-from confkit.testing.replay import Chronicle, crashing
+from confkit.testing.replay import Chronicle, crashing, diverging
 from confkit.testing.scenario import Scenario, draw, simpler
 from confkit.testing.simulation import Story, play
-from confkit.workflows.flows import InProcessRuntime, RuntimeFactory
 
 #: How many scenarios are tried at most to make one simpler.
 SHRINKING = 600
@@ -67,18 +68,29 @@ def judge(seed: int) -> Verdict:
 
 
 def judge_crashing(seed: int, *, every: int) -> Verdict:
-    """``judge``, on a runtime that crashes after every so many operations and replays its flows."""
+    """``judge``, on a runtime that crashes after every so many inputs and replays its meetings."""
     chronicle = Chronicle()
     story, found = check(draw(seed), runtime=crashing(every=every, seed=seed, chronicle=chronicle))
-    found += [Violation("a flow that runs again does the same", each) for each in chronicle.divergences]
+    found += [Violation("a history that is fed again gives the same", each) for each in chronicle.divergences]
     counts = _counts(story)
     counts.update(
         crashes=chronicle.crashes,
-        operations=chronicle.operations,
+        inputs=sum(map(len, chronicle.histories.values())),
         replayed=chronicle.replayed,
         again=chronicle.again,
         diverged=len(chronicle.divergences),
     )
+    return Verdict(seed=seed, found=tuple(found), counts=counts)
+
+
+def judge_histories(seed: int) -> Verdict:
+    """Play the scenario of a seed, and feed what its meetings went through again, from every prefix of it."""
+    chronicle = Chronicle()
+    story, found = check(draw(seed), runtime=crashing(every=0, seed=seed, chronicle=chronicle))
+    counts = _counts(story)
+    for meeting, history in chronicle.histories.items():
+        counts.update(histories=1, inputs=len(history), prefixes=len(history) + 1)
+        found += [Violation("a history that is fed again gives the same", each) for each in diverging(meeting, history)]
     return Verdict(seed=seed, found=tuple(found), counts=counts)
 
 
@@ -201,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--start", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="in how many processes")
     parser.add_argument("--seed", type=int, help="play this one only")
-    parser.add_argument("--crash-every", type=int, metavar="N", help="crash after every N operations, and replay")
+    parser.add_argument("--crash-every", type=int, metavar="N", help="crash after every N inputs, and replay")
     parser.add_argument("--stop-after", type=int, default=10, help="how many violating seeds are enough")
     parser.add_argument("--no-shrink", action="store_true", help="do not look for simpler scenarios")
     parser.add_argument("-v", "--verbose", action="store_true", help="tell the run step by step")

@@ -24,8 +24,9 @@ import trio.testing
 from attrs import define, evolve, field
 
 from confkit.client.client import AsyncClient
-from confkit.client.engine import Surroundings
-from confkit.client.meeting import Meeting, MeetingState
+from confkit.client.engine import EngineOptions
+from confkit.client.meeting import Meeting
+from confkit.ingest.meeting_view import MeetingState
 from confkit.models.capabilities import Capabilities
 from confkit.models.errors import ConfkitError
 from confkit.models.events import (
@@ -42,9 +43,11 @@ from confkit.models.events import (
 from confkit.models.records import CallState, EndCause, Party
 from confkit.models.trace import StepOutcome
 from confkit.provider.contract import hookimpl
+from confkit.runtime.host import RuntimeFactory
+from confkit.runtime.in_process import InProcessRuntime
 from confkit.steps.clock import Clock
 from confkit.testing.scenario import Cancellation, Deed, Gathering, Person, Post, Scenario
-from confkit.workflows.flows import InProcessRuntime, RuntimeFactory, op_key
+from confkit.workflows.flow import FlowId, op_key
 from confkit.workflows.policy import Policy
 
 CALLER_ID = "+12025550999"
@@ -142,9 +145,9 @@ class Story:
 class SeededClient(AsyncClient):
     """A client without chance in it."""
 
-    def __init__(self, provider: str, surroundings: Surroundings, **arguments: Any) -> None:
+    def __init__(self, provider: str, options: EngineOptions, **arguments: Any) -> None:
         super().__init__(provider, **arguments)
-        self._surroundings = surroundings
+        self._options = options
 
 
 class Courier:
@@ -205,7 +208,7 @@ class Courier:
         if addresses and chance.random() < self._post.foreign:
             address = chance.choice(addresses)
             conference, call, member = self._story.foreign
-            root = address.partition("/")[0]
+            root = FlowId(address).meeting
             mine = [person.call_id for meeting in self._story.meetings for person in meeting.participants]
             about: dict[str, Any] = {"call_id": chance.choice((call, *filter(None, mine))), "member_id": member}
             at_leg: dict[str, Any] = {**common, "flow": address if "/" in address else None}
@@ -296,7 +299,7 @@ async def _play(scenario: Scenario, runtime: RuntimeFactory) -> Story:
 
     client = SeededClient(
         "fake",
-        Surroundings(new_id=lambda: chance.randbytes(8).hex(), clock=clock, runtime=runtime),
+        EngineOptions(new_id=lambda: chance.randbytes(8).hex(), clock=clock, runtime=runtime),
         caller_id=CALLER_ID,
         policy=Policy(minimum=min(3, scenario.maximum), maximum=scenario.maximum),
         plugins=plugins,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confkit.models.errors import ProviderError
 from confkit.models.records import Bridge, Call, Conference, Member
-from confkit.workflows.flows import Flow
+from confkit.workflows.flow import Flow
 from confkit.workflows.messages import (
     Command,
     Failure,

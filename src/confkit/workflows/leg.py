@@ -1,6 +1,6 @@
 """The sequence of one leg: dial a party, wait for the answer, join, stay, and leave nothing behind.
 
-``leg`` is a flow (see :mod:`confkit.workflows.flows`). The other half of the sequence, ``meeting``, is in
+``leg`` is a flow (see :mod:`confkit.workflows.flow`). The other half of the sequence, ``meeting``, is in
 :mod:`confkit.workflows.meeting`.
 """
 
@@ -38,7 +38,7 @@ from confkit.models.records import (
     Snapshot,
 )
 from confkit.workflows.commands import control_party
-from confkit.workflows.flows import Flow, op_key
+from confkit.workflows.flow import Flow, op_key
 from confkit.workflows.messages import (
     Command,
     Failure,

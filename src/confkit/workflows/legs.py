@@ -43,7 +43,9 @@ class Seat:
 
 @define(kw_only=True)
 class Table:
-    """The legs of a meeting around its room.
+    """The legs of a meeting around its room, as its own workflow sees them; played again from a history.
+
+    What applications are shown is the :class:`~confkit.ingest.meeting_view.MeetingView`, which no workflow asks.
 
     Args:
         conference_ended: the platform has ended the conference, as some do when the last member leaves.

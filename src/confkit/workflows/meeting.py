@@ -4,7 +4,7 @@ A meeting creates its conference, and one leg for each party dials it, waits unt
 the call to the conference as a member. Legs do not wait for one another. Fewer parties are bridged: where the
 platform has empty bridges, both are dialled into one; elsewhere two answered calls are connected.
 
-``meeting``, here, and ``leg``, in :mod:`confkit.workflows.leg`, are flows (see :mod:`confkit.workflows.flows`):
+``meeting``, here, and ``leg``, in :mod:`confkit.workflows.leg`, are flows (see :mod:`confkit.workflows.flow`):
 sequential, without tasks, clocks or chance. Whatever may happen to a flow comes as a message, so what to do about it
 is decided in one place, and an order to stop can never race with anything.
 """
@@ -32,7 +32,7 @@ from confkit.models.records import (
     Snapshot,
 )
 from confkit.workflows.commands import control_room
-from confkit.workflows.flows import Flow, FlowFunction, op_key
+from confkit.workflows.flow import Flow, Program, op_key
 from confkit.workflows.leg import EXPLANATION, ask_about, callback_url, leg
 from confkit.workflows.legs import Seat, Table
 from confkit.workflows.messages import (
@@ -436,4 +436,4 @@ def _not_opened(table: Table, error: ProviderError) -> MeetingEnd:
     )
 
 
-FLOWS: dict[str, FlowFunction] = {"meeting": meeting, "leg": leg}
+FLOWS: dict[str, Program] = {"meeting": meeting, "leg": leg}

@@ -1,4 +1,4 @@
-"""The intake: whichever way a fact comes, it reaches its flow once, even before the flow is known."""
+"""The router of events: whichever way a fact comes, it reaches its flow once, even before the flow is known."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ from confkit import (
     MemberJoined,
     MemberLeft,
 )
-from confkit.ingest.router import PARKING_TIME, Arrival, Intake, events_in
+from confkit.ingest.parking import PARKING_TIME, Arrival
+from confkit.ingest.router import EventRouter
+from confkit.ingest.snapshots import events_in
 from confkit.provider import CallState, ConferenceState, EndCause, Member, MemberState, Snapshot
 from confkit.steps.clock import Clock
+from confkit.workflows.flow import FlowId
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
 
-def intake() -> tuple[Intake, list[tuple[str, str]]]:
+def router() -> tuple[EventRouter, list[tuple[str, str]]]:
     delivered: list[tuple[str, str]] = []
-    return Intake(Clock(), lambda flow, arrival: delivered.append((flow, arrival.event.id))), delivered
+    return EventRouter(Clock(), lambda flow, arrival: delivered.append((flow, arrival.event.id))), delivered
 
 
 def event(kind: type[Event], id_: str, **fields: Any) -> Event:
@@ -38,10 +41,10 @@ def event(kind: type[Event], id_: str, **fields: Any) -> Event:
 
 
 async def test_an_event_goes_to_the_flow_that_its_call_belongs_to() -> None:
-    door, delivered = intake()
-    door.bind("call", "c-1", "m/leg-1")
-    door.bind("conference", "conf-1", "m")
-    door.bind("bridge", "b-1", "n")
+    door, delivered = router()
+    door.bind("call", "c-1", FlowId("m/leg-1"))
+    door.bind("conference", "conf-1", FlowId("m"))
+    door.bind("bridge", "b-1", FlowId("n"))
     door.accept(event(CallAnswered, "1", call_id="c-1"))
     door.accept(event(MemberJoined, "2", call_id="c-1", member_id="x", conference_id="conf-1"))
     door.accept(event(ConferenceEnded, "3", conference_id="conf-1"))
@@ -49,60 +52,60 @@ async def test_an_event_goes_to_the_flow_that_its_call_belongs_to() -> None:
 
 
 async def test_a_duplicate_is_dropped() -> None:
-    door, delivered = intake()
-    door.bind("call", "c-1", "m/leg-1")
+    door, delivered = router()
+    door.bind("call", "c-1", FlowId("m/leg-1"))
     assert door.accept(event(CallAnswered, "1", call_id="c-1"))
     assert not door.accept(event(CallAnswered, "1", call_id="c-1"))
     assert delivered == [("m/leg-1", "1")]
 
 
 async def test_an_event_that_comes_before_the_reply_is_parked_and_delivered_once() -> None:
-    door, delivered = intake()
+    door, delivered = router()
     door.accept(event(CallRinging, "1", call_id="c-1"))
     door.accept(event(CallAnswered, "2", call_id="c-1"))
     door.accept(event(CallAnswered, "3", call_id="c-2"))
     assert delivered == []
     assert not door.accept(event(CallAnswered, "2", call_id="c-1"))
-    door.bind("call", "c-1", "m/leg-1")
-    door.bind("call", "c-1", "m/leg-1")
+    door.bind("call", "c-1", FlowId("m/leg-1"))
+    door.bind("call", "c-1", FlowId("m/leg-1"))
     assert delivered == [("m/leg-1", "1"), ("m/leg-1", "2")]
-    door.bind("call", "c-2", "m/leg-2")
+    door.bind("call", "c-2", FlowId("m/leg-2"))
     assert delivered[2:] == [("m/leg-2", "3")]
 
 
 async def test_an_event_about_a_call_waits_for_the_call_even_when_its_conference_is_known() -> None:
-    door, delivered = intake()
-    door.bind("conference", "conf-1", "m")
+    door, delivered = router()
+    door.bind("conference", "conf-1", FlowId("m"))
     door.accept(event(MemberJoined, "1", call_id="c-1", member_id="x", conference_id="conf-1"))
     assert delivered == []
-    door.bind("call", "c-1", "m/leg-1")
+    door.bind("call", "c-1", FlowId("m/leg-1"))
     assert delivered == [("m/leg-1", "1")]
 
 
 async def test_parked_events_do_not_wait_for_ever() -> None:
-    door, delivered = intake()
+    door, delivered = router()
     door.accept(event(CallAnswered, "1", call_id="c-1"))
     await anyio.sleep(PARKING_TIME.total_seconds() + 1)
-    door.bind("call", "c-1", "m/leg-1")
+    door.bind("call", "c-1", FlowId("m/leg-1"))
     assert delivered == []
 
 
 async def test_the_address_of_an_event_stands_in_for_a_conference_and_never_for_a_call() -> None:
     # A request that was lost and sent again may have made two calls with one address.
-    door, delivered = intake()
+    door, delivered = router()
     door.accept(event(CallAnswered, "1", call_id="c-1", flow="m/leg-1"))
     door.accept(event(ConferenceStarted, "2", conference_id="conf-1", flow="m"))
-    door.bind("call", "c-1", "m/leg-9")
+    door.bind("call", "c-1", FlowId("m/leg-9"))
     door.accept(event(CallAnswered, "3", call_id="c-1", flow="m/leg-1"))
     assert delivered == [("m", "2"), ("m/leg-9", "1"), ("m/leg-9", "3")]
 
 
 async def test_an_event_addressed_to_one_meeting_cannot_reach_into_another() -> None:
-    door, delivered = intake()
-    door.bind("call", "c-1", "m-1/leg-1")
+    door, delivered = router()
+    door.bind("call", "c-1", FlowId("m-1/leg-1"))
     door.accept(event(CallEnded, "1", call_id="c-1", flow="m-2/leg-1"))
     door.accept(event(CallEnded, "2", call_id="c-2", flow="m-2/leg-1"))
-    door.bind("call", "c-2", "m-1/leg-2")
+    door.bind("call", "c-2", FlowId("m-1/leg-2"))
     assert delivered == []
 
 
@@ -115,8 +118,8 @@ async def test_an_event_whose_delivery_failed_counts_when_it_comes_again() -> No
             raise failures.pop()
         delivered.append(arrival.event.id)
 
-    door = Intake(Clock(), deliver)
-    door.bind("call", "c-1", "m/leg-1")
+    door = EventRouter(Clock(), deliver)
+    door.bind("call", "c-1", FlowId("m/leg-1"))
     with pytest.raises(ValueError, match="the first time"):
         door.accept(event(CallEnded, "1", call_id="c-1"))
     assert door.accept(event(CallEnded, "1", call_id="c-1"))
@@ -125,10 +128,10 @@ async def test_an_event_whose_delivery_failed_counts_when_it_comes_again() -> No
 
 
 async def test_a_meeting_that_is_over_owns_nothing_and_its_namesakes_keep_theirs() -> None:
-    door, delivered = intake()
-    door.bind("call", "c-1", "m-1/leg-1")
-    door.bind("conference", "conf-1", "m-1")
-    door.bind("call", "c-2", "m-10/leg-1")
+    door, delivered = router()
+    door.bind("call", "c-1", FlowId("m-1/leg-1"))
+    door.bind("conference", "conf-1", FlowId("m-1"))
+    door.bind("call", "c-2", FlowId("m-10/leg-1"))
     door.release("m-1")
     door.accept(event(CallEnded, "1", call_id="c-1"))
     door.accept(event(ConferenceEnded, "2", conference_id="conf-1"))
@@ -167,8 +170,8 @@ async def test_a_snapshot_tells_what_events_would_have_told(snapshot: Snapshot, 
 
 
 async def test_the_same_state_seen_twice_is_one_fact() -> None:
-    door, delivered = intake()
-    door.bind("call", "c-1", "m/leg-1")
+    door, delivered = router()
+    door.bind("call", "c-1", FlowId("m/leg-1"))
     for _ in range(3):
         for fact in events_in(Snapshot(calls=(TALKING,), members=(IN,))):
             door.accept(fact)

@@ -1,4 +1,4 @@
-"""What the intake keeps, for how long and how much of it; whose an event is; and what a snapshot tells."""
+"""What the router of events keeps, for how long and how much of it; whose an event is; and what a snapshot tells."""
 
 from __future__ import annotations
 
@@ -25,11 +25,15 @@ from confkit import (
     RecordingFailed,
     RecordingReady,
 )
+from confkit.ingest import parking
 from confkit.ingest import router as module
-from confkit.ingest.router import INCOMING, LATE, PARKING_TIME, Arrival, Intake, events_in
+from confkit.ingest.parking import PARKING_TIME, Arrival
+from confkit.ingest.router import INCOMING, LATE, EventRouter
+from confkit.ingest.snapshots import events_in
 from confkit.models.events import BridgeEnded, DigitsReceived, Unknown
 from confkit.provider import CallState, ConferenceState, EndCause, Member, MemberState, Snapshot
 from confkit.steps.clock import Clock
+from confkit.workflows.flow import FlowId
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
@@ -37,13 +41,13 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Door:
-    """An intake, and what it has handed over."""
+    """A router, and what it has handed over."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.arrivals: list[tuple[str, Arrival]] = []
         self.stumbles: set[str] = set()
-        self.intake = Intake(self.clock, self._deliver)
+        self.router = EventRouter(self.clock, self._deliver)
 
     def _deliver(self, flow: str, arrival: Arrival) -> None:
         if arrival.event.id in self.stumbles:
@@ -56,13 +60,13 @@ class Door:
 
     def answered(self, call: str, id_: str = "", **about: Any) -> bool:
         """A call is said to have been answered."""
-        return self.intake.accept(event(CallAnswered, id_ or call, call_id=call, **about))
+        return self.router.accept(event(CallAnswered, id_ or call, call_id=call, **about))
 
     def waiting(self, *calls: str) -> list[str]:
         """Those of the calls whose events wait; they do so no more."""
         before = len(self.arrivals)
         for call in calls:
-            self.intake.bind("call", call, "w/leg-1")
+            self.router.bind("call", call, FlowId("w/leg-1"))
         return [arrival.event.id for _, arrival in self.arrivals[before:]]
 
 
@@ -75,15 +79,15 @@ def event(kind: type[Event], id_: str, **about: Any) -> Event:
 
 async def test_an_arrival_says_when_it_came_in_which_order_and_whether_it_was_asked_for() -> None:
     door = Door()
-    door.intake.bind("call", "c-1", "m/leg-1")
-    door.intake.bind("call", "c-2", "m/leg-2")
+    door.router.bind("call", "c-1", FlowId("m/leg-1"))
+    door.router.bind("call", "c-2", FlowId("m/leg-2"))
     await anyio.sleep(3)
     door.answered("c-1")
-    door.intake.accept(event(CallAnswered, "2", call_id="c-2"), at=NOON, asked=True)
-    door.intake.accept_quietly(event(CallAnswered, "3", call_id="c-2"), at=NOON, asked=True)
-    door.intake.accept_quietly(event(CallAnswered, "4", call_id="c-2"))
+    door.router.accept(event(CallAnswered, "2", call_id="c-2"), at=NOON, asked=True)
+    door.router.accept_logged(event(CallAnswered, "3", call_id="c-2"), at=NOON, asked=True)
+    door.router.accept_logged(event(CallAnswered, "4", call_id="c-2"))
     now = door.clock.now()
-    assert door.intake.arrival(event(CallAnswered, "5", call_id="c-1")) == Arrival(
+    assert door.router.arrival(event(CallAnswered, "5", call_id="c-1")) == Arrival(
         event=event(CallAnswered, "5", call_id="c-1"), at=now, number=5
     )
     assert [(each.at, each.number, each.asked) for _, each in door.arrivals] == [
@@ -107,11 +111,11 @@ async def test_a_duplicate_is_known_among_so_many(monkeypatch: pytest.MonkeyPatc
 
 async def test_what_is_taken_quietly_is_taken_once() -> None:
     door = Door()
-    door.intake.bind("call", "c-1", "m/leg-1")
+    door.router.bind("call", "c-1", FlowId("m/leg-1"))
     for id_, call in (("1", "c-1"), ("2", "c-2")):
-        assert door.intake.accept_quietly(event(CallAnswered, id_, call_id=call))
-        assert not door.intake.accept_quietly(event(CallAnswered, id_, call_id=call))
-        assert not door.intake.accept(event(CallAnswered, id_, call_id=call))
+        assert door.router.accept_logged(event(CallAnswered, id_, call_id=call))
+        assert not door.router.accept_logged(event(CallAnswered, id_, call_id=call))
+        assert not door.router.accept(event(CallAnswered, id_, call_id=call))
     assert door.delivered == [("m/leg-1", "1")]
     assert door.waiting("c-2") == ["2"]
 
@@ -120,11 +124,11 @@ async def test_a_delivery_that_fails_quietly_is_told_in_the_log_and_holds_up_not
     door = Door()
     door.stumbles = {"1", "3"}
     with structlog.testing.capture_logs() as log:
-        door.intake.bind("call", "c-1", "m/leg-1")
-        assert door.intake.accept_quietly(event(CallAnswered, "1", call_id="c-1"))
+        door.router.bind("call", "c-1", FlowId("m/leg-1"))
+        assert door.router.accept_logged(event(CallAnswered, "1", call_id="c-1"))
         door.answered("c-2", "3")
         door.answered("c-2", "4")
-        door.intake.bind("call", "c-2", "m/leg-2")
+        door.router.bind("call", "c-2", FlowId("m/leg-2"))
     assert door.delivered == [("m/leg-2", "4")]
     assert [line["event"] for line in log] == ["observer_failed", "observer_failed"]
     door.stumbles = set()
@@ -139,35 +143,35 @@ async def test_a_delivery_that_fails_quietly_is_told_in_the_log_and_holds_up_not
 
 async def test_who_owns_what() -> None:
     door = Door()
-    assert door.intake.belongs_to("call", "c-1") is None
-    door.intake.bind("call", "c-1", "m-1/leg-1")
-    door.intake.bind("bridge", "c-1", "m-2")
-    assert door.intake.belongs_to("call", "c-1") == "m-1"
-    assert door.intake.belongs_to("bridge", "c-1") == "m-2"
-    assert door.intake.belongs_to("conference", "c-1") is None
-    door.intake.bind("call", "c-1", "m-3/leg-1")
-    door.intake.release("m-1")
-    assert door.intake.belongs_to("call", "c-1") == "m-3"
-    door.intake.bind("call", "c-1", "m-4/leg-1")
-    door.intake.release("m-4")
-    door.intake.release("m-3")  # what was another's last is not its any more
-    assert door.intake.belongs_to("call", "c-1") is None
+    assert door.router.belongs_to("call", "c-1") is None
+    door.router.bind("call", "c-1", FlowId("m-1/leg-1"))
+    door.router.bind("bridge", "c-1", FlowId("m-2"))
+    assert door.router.belongs_to("call", "c-1") == "m-1"
+    assert door.router.belongs_to("bridge", "c-1") == "m-2"
+    assert door.router.belongs_to("conference", "c-1") is None
+    door.router.bind("call", "c-1", FlowId("m-3/leg-1"))
+    door.router.release("m-1")
+    assert door.router.belongs_to("call", "c-1") == "m-3"
+    door.router.bind("call", "c-1", FlowId("m-4/leg-1"))
+    door.router.release("m-4")
+    door.router.release("m-3")  # what was another's last is not its any more
+    assert door.router.belongs_to("call", "c-1") is None
 
 
 async def test_a_call_that_comes_in_is_nobodys_yet() -> None:
     door = Door()
-    door.intake.bind("call", "c-1", "m/leg-1")
+    door.router.bind("call", "c-1", FlowId("m/leg-1"))
     incoming = event(IncomingCall, "1", call_id="c-1", caller="+12018994444", called="+12018995555")
-    assert door.intake.owner(incoming) == INCOMING
-    door.intake.accept(incoming)
+    assert door.router.owner(incoming) == INCOMING
+    door.router.accept(incoming)
     assert door.delivered == [(INCOMING, "1")]
 
 
 async def test_an_event_is_about_its_call_then_its_bridge_then_its_conference_then_our_name_for_it() -> None:
     door = Door()
     for kind, flow in (("call", "a"), ("bridge", "b"), ("conference", "c"), ("key", "d")):
-        door.intake.bind(kind, "x", flow)
-    owner = door.intake.owner
+        door.router.bind(kind, "x", FlowId(flow))
+    owner = door.router.owner
     assert owner(event(RecordingReady, "1", recording_id="r", call_id="x", bridge_id="x", conference_id="x")) == "a"
     assert owner(event(RecordingReady, "2", recording_id="r", bridge_id="x", conference_id="x")) == "b"
     assert owner(event(RecordingReady, "3", recording_id="r", conference_id="x")) == "c"
@@ -182,37 +186,37 @@ async def test_an_event_is_about_its_call_then_its_bridge_then_its_conference_th
 @pytest.mark.parametrize(("kind", "id_"), [("conference", "x"), ("key", "k")])
 async def test_a_conference_that_shows_itself_first_waits_for_its_id_or_our_name(kind: str, id_: str) -> None:
     door = Door()
-    door.intake.accept(event(ConferenceStarted, "1", conference_id="x", key="k"))
-    door.intake.bind(kind, id_, "m")
+    door.router.accept(event(ConferenceStarted, "1", conference_id="x", key="k"))
+    door.router.bind(kind, id_, FlowId("m"))
     assert door.delivered == [("m", "1")]
-    door.intake.bind("conference", "x", "m")
-    door.intake.bind("key", "k", "m")
+    door.router.bind("conference", "x", FlowId("m"))
+    door.router.bind("key", "k", FlowId("m"))
     assert door.delivered == [("m", "1")]  # once
 
 
 async def test_what_names_nothing_is_not_kept() -> None:
     door = Door()
-    assert door.intake.accept(event(Unknown, "1", type="x"))
-    assert door.intake.accept(event(Unknown, "2", type="x", flow="m/leg-1"))
-    door.intake.expect("m/leg-1")
+    assert door.router.accept(event(Unknown, "1", type="x"))
+    assert door.router.accept(event(Unknown, "2", type="x", flow="m/leg-1"))
+    door.router.expect(FlowId("m/leg-1"))
     assert door.delivered == [("m/leg-1", "2")]
 
 
 async def test_what_names_another_meetings_conference_is_dropped() -> None:
     door = Door()
-    door.intake.bind("call", "c-1", "m-1/leg-1")
-    door.intake.bind("conference", "x", "m-1")
-    door.intake.bind("conference", "y", "m-2")
+    door.router.bind("call", "c-1", FlowId("m-1/leg-1"))
+    door.router.bind("conference", "x", FlowId("m-1"))
+    door.router.bind("conference", "y", FlowId("m-2"))
     with structlog.testing.capture_logs() as log:
         for number, conference in enumerate(("x", "y", "z")):
             joined = {"call_id": "c-1", "member_id": "m", "conference_id": conference}
-            door.intake.accept(event(MemberJoined, str(number), **joined))
+            door.router.accept(event(MemberJoined, str(number), **joined))
         door.answered("c-1", "other", flow="m-2/leg-1")
         door.answered("c-1", "same", flow="m-1/leg-9")
     assert door.delivered == [("m-1/leg-1", "0"), ("m-1/leg-1", "2"), ("m-1/leg-1", "same")]
     assert [line["event"] for line in log] == ["event_misdirected"] * 2
-    assert door.intake.reported_at("m-2/leg-1") == []  # nor does it wait
-    door.intake.bind("call", "c-1", "m-9/leg-1")
+    assert door.router.reported_at(FlowId("m-2/leg-1")) == []  # nor does it wait
+    door.router.bind("call", "c-1", FlowId("m-9/leg-1"))
     assert len(door.delivered) == 3  # nor is what was delivered delivered to the next
 
 
@@ -226,12 +230,12 @@ async def test_a_lost_call_may_report_itself_at_its_address() -> None:
     door.answered("c-2", "3", flow="m/leg-2")
     door.answered("c-3", "4", flow="m/leg-1")
     door.answered("c-4", "5")
-    assert door.intake.reported_at("m/leg-1") == ["c-1", "c-3"]
-    assert door.intake.reported_at("m/leg-2") == ["c-2"]
-    assert door.intake.reported_at("m/leg-3") == []
-    door.intake.expect("m/leg-1")
+    assert door.router.reported_at(FlowId("m/leg-1")) == ["c-1", "c-3"]
+    assert door.router.reported_at(FlowId("m/leg-2")) == ["c-2"]
+    assert door.router.reported_at(FlowId("m/leg-3")) == []
+    door.router.expect(FlowId("m/leg-1"))
     assert door.delivered == [("m/leg-1", "1"), ("m/leg-1", "2"), ("m/leg-1", "4")]
-    assert door.intake.reported_at("m/leg-1") == []
+    assert door.router.reported_at(FlowId("m/leg-1")) == []
     door.answered("c-9", "6", flow="m/leg-1")
     assert door.delivered[3:] == [("m/leg-1", "6")]
     assert door.waiting("c-1", "c-2", "c-3", "c-4") == ["5"]  # the other's address is another meeting's
@@ -239,17 +243,17 @@ async def test_a_lost_call_may_report_itself_at_its_address() -> None:
 
 async def test_a_call_that_has_its_owner_is_not_the_lost_one() -> None:
     door = Door()
-    door.intake.bind("call", "c-1", "m/leg-2")
-    door.intake.expect("m/leg-1")
+    door.router.bind("call", "c-1", FlowId("m/leg-2"))
+    door.router.expect(FlowId("m/leg-1"))
     door.answered("c-1", flow="m/leg-1")
     assert door.delivered == [("m/leg-2", "c-1")]
 
 
 async def test_when_a_meeting_is_over_its_lost_calls_are_expected_no_more() -> None:
     door = Door()
-    door.intake.expect("m-1/leg-1")
-    door.intake.expect("m-10/leg-1")
-    door.intake.release("m-1")
+    door.router.expect(FlowId("m-1/leg-1"))
+    door.router.expect(FlowId("m-10/leg-1"))
+    door.router.release("m-1")
     door.answered("c-1", flow="m-1/leg-1")
     door.answered("c-2", flow="m-10/leg-1")
     assert door.delivered == [("m-10/leg-1", "c-2")]
@@ -261,14 +265,14 @@ async def test_when_a_meeting_is_over_its_lost_calls_are_expected_no_more() -> N
 @pytest.mark.parametrize("kind", [RecordingReady, RecordingFailed])
 async def test_what_becomes_of_a_recording_is_told_for_a_while_after_the_meeting(kind: type[Event]) -> None:
     door = Door()
-    door.intake.bind("conference", "x", "m")
-    door.intake.release("m")
+    door.router.bind("conference", "x", FlowId("m"))
+    door.router.release("m")
     await anyio.sleep(LATE.total_seconds() - 1)
-    door.intake.accept(event(kind, "1", recording_id="r", conference_id="x"))
-    door.intake.accept(event(ConferenceEnded, "2", conference_id="x"))
-    door.intake.accept(event(kind, "3", recording_id="r", conference_id="y"))
+    door.router.accept(event(kind, "1", recording_id="r", conference_id="x"))
+    door.router.accept(event(ConferenceEnded, "2", conference_id="x"))
+    door.router.accept(event(kind, "3", recording_id="r", conference_id="y"))
     await anyio.sleep(1)
-    door.intake.accept(event(kind, "4", recording_id="r", conference_id="x"))
+    door.router.accept(event(kind, "4", recording_id="r", conference_id="x"))
     assert door.delivered == [("m", "1")]
 
 
@@ -276,10 +280,10 @@ async def test_of_so_many_ids_it_is_known_whose_they_were(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "LATE_IDS", 2)
     door = Door()
     for number in (1, 2, 3):
-        door.intake.bind("call", f"c-{number}", "m/leg-1")
-    door.intake.release("m")
+        door.router.bind("call", f"c-{number}", FlowId("m/leg-1"))
+    door.router.release("m")
     for number in (1, 2, 3):
-        door.intake.accept(event(RecordingReady, str(number), recording_id="r", call_id=f"c-{number}"))
+        door.router.accept(event(RecordingReady, str(number), recording_id="r", call_id=f"c-{number}"))
     assert door.delivered == [("m", "2"), ("m", "3")]
 
 
@@ -296,7 +300,7 @@ async def test_what_waits_is_let_go_of_by_the_clock() -> None:
     door.answered("c-3", flow="m/leg-1")
     await anyio.sleep(PARKING_TIME.total_seconds())
     door.answered("c-4")  # whatever arrives lets go of what has waited long enough
-    assert door.intake.reported_at("m/leg-1") == []
+    assert door.router.reported_at(FlowId("m/leg-1")) == []
 
 
 async def test_what_was_addressed_to_a_meeting_that_is_over_waits_no_more() -> None:
@@ -304,9 +308,9 @@ async def test_what_was_addressed_to_a_meeting_that_is_over_waits_no_more() -> N
     door.answered("c-1", flow="m-1/leg-1")
     door.answered("c-2", flow="m-10/leg-1")
     door.answered("c-3")
-    door.intake.release("m-1")
-    door.intake.bind("call", "c-1", "m-1/leg-1")
-    door.intake.bind("call", "c-2", "m-10/leg-1")
+    door.router.release("m-1")
+    door.router.bind("call", "c-1", FlowId("m-1/leg-1"))
+    door.router.bind("call", "c-2", FlowId("m-10/leg-1"))
     assert door.delivered == [("m-10/leg-1", "c-2")]
     assert door.waiting("c-3") == ["c-3"]
 
@@ -314,23 +318,23 @@ async def test_what_was_addressed_to_a_meeting_that_is_over_waits_no_more() -> N
 async def test_only_so_many_wait_and_the_oldest_of_the_heaviest_meeting_go_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "PARKED", 4)
-    monkeypatch.setattr(module, "PART_OF_ONE", 0.5)
+    monkeypatch.setattr(parking, "PARKED", 4)
+    monkeypatch.setattr(parking, "PART_OF_ONE", 0.5)
     door = Door()
     for number in (1, 2, 3):
         door.answered(f"a-{number}", flow="a/leg-1", raw={"text": "the heaviest"})
-    assert door.intake.reported_at("a/leg-1") == ["a-2", "a-3"]  # half of the places is what one meeting has
+    assert door.router.reported_at(FlowId("a/leg-1")) == ["a-2", "a-3"]  # half of the places is what one meeting has
     door.answered("b-1", flow="b/leg-1")
     door.answered("none-1")
-    assert door.intake.reported_at("a/leg-1") == ["a-2", "a-3"]
+    assert door.router.reported_at(FlowId("a/leg-1")) == ["a-2", "a-3"]
     door.answered("none-2")
-    assert door.intake.reported_at("a/leg-1") == ["a-3"]
-    assert door.intake.reported_at("b/leg-1") == ["b-1"]
+    assert door.router.reported_at(FlowId("a/leg-1")) == ["a-3"]
+    assert door.router.reported_at(FlowId("b/leg-1")) == ["b-1"]
     assert door.waiting("none-1", "none-2") == ["none-1", "none-2"]
 
 
 async def test_what_waits_without_an_address_may_take_all_the_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PARKED", 4)
+    monkeypatch.setattr(parking, "PARKED", 4)
     door = Door()
     for number in range(6):
         door.answered(f"c-{number}")
@@ -352,47 +356,47 @@ PAYLOADS: list[Any] = [
 
 @pytest.mark.parametrize("raw", PAYLOADS)
 async def test_only_so_much_waits_whatever_it_is_made_of(monkeypatch: pytest.MonkeyPatch, raw: Any) -> None:
-    monkeypatch.setattr(module, "PARKED_BYTES", 100 * 1000)
-    monkeypatch.setattr(module, "PART_OF_ONE", 1.0)
+    monkeypatch.setattr(parking, "PARKED_BYTES", 100 * 1000)
+    monkeypatch.setattr(parking, "PART_OF_ONE", 1.0)
     door = Door()
     for number in range(200):
         door.answered(f"c-{number}", flow="m/leg-1", raw=raw)
-    kept = door.intake.reported_at("m/leg-1")
+    kept = door.router.reported_at(FlowId("m/leg-1"))
     assert 5 <= len(kept) <= 100
     assert kept[-1] == "c-199"
     empty = Door()
     for number in range(200):
         empty.answered(f"c-{number}", flow="m/leg-1")
-    assert len(empty.intake.reported_at("m/leg-1")) == 200
+    assert len(empty.router.reported_at(FlowId("m/leg-1"))) == 200
 
 
 async def test_one_meeting_has_its_part_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PARKED_BYTES", 20_000)
-    monkeypatch.setattr(module, "PART_OF_ONE", 0.5)
+    monkeypatch.setattr(parking, "PARKED_BYTES", 20_000)
+    monkeypatch.setattr(parking, "PART_OF_ONE", 0.5)
     door = Door()
     for number in range(30):
         door.answered(f"c-{number}", flow="m/leg-1", raw={"text": "x" * 1000})
-    assert 5 <= len(door.intake.reported_at("m/leg-1")) <= 10
+    assert 5 <= len(door.router.reported_at(FlowId("m/leg-1"))) <= 10
 
 
 async def test_what_no_longer_waits_weighs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PARKED_BYTES", 5000)
-    monkeypatch.setattr(module, "PART_OF_ONE", 1.0)
+    monkeypatch.setattr(parking, "PARKED_BYTES", 5000)
+    monkeypatch.setattr(parking, "PART_OF_ONE", 1.0)
     door = Door()
     for number in range(20):
         door.answered(f"c-{number}", flow="m/leg-1", raw={"text": "x" * 1000})
-        door.intake.bind("call", f"c-{number}", "m/leg-1")
+        door.router.bind("call", f"c-{number}", FlowId("m/leg-1"))
     assert len(door.delivered) == 20
     for number in (20, 21):
         door.answered(f"c-{number}", flow="m/leg-1", raw={"text": "x" * 1000})
-    assert door.intake.reported_at("m/leg-1") == ["c-20", "c-21"]
+    assert door.router.reported_at(FlowId("m/leg-1")) == ["c-20", "c-21"]
 
 
 async def test_a_press_of_a_key_before_the_reply_waits_like_any_other() -> None:
     door = Door()
     for number in range(3):
-        door.intake.accept(event(DigitsReceived, str(number), call_id="c-1", digits="5"))
-    door.intake.bind("call", "c-1", "m/leg-1")
+        door.router.accept(event(DigitsReceived, str(number), call_id="c-1", digits="5"))
+    door.router.bind("call", "c-1", FlowId("m/leg-1"))
     assert door.delivered == [("m/leg-1", "0"), ("m/leg-1", "1"), ("m/leg-1", "2")]
 
 
