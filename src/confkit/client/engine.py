@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from attrs import frozen
 
 from confkit.ingest.delivery import Delivery
-from confkit.ingest.meeting_view import MeetingView
+from confkit.ingest.meeting_view import SHOWN, MeetingView
 from confkit.ingest.polling import Poller
 from confkit.ingest.stream import take_in_stream
 from confkit.models.capabilities import EventSource
@@ -74,6 +74,7 @@ class Engine:
         callers: calls that have come in, for the application to take.
         closing: whether its client is closing or closed, so that nothing is begun any more.
         home: where the client lives.
+        views: what is known of the meetings that are live, by id.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Engine:
             show_numbers=show_numbers,
         )
         self.delivery = Delivery(manager.hook, self.clock, self._announce)
-        self.router = self.delivery.router
+        self.router, self.views = self.delivery.router, self.delivery.views
         self.runtime: Runtime = options.runtime(tasks, FLOWS, self)
         self.delivery.runtime = self.runtime
         self.closing = False
@@ -113,11 +114,6 @@ class Engine:
             tasks.start_soon(
                 take_in_stream, self.steps, self.router, self._poller.look_at_all, name="confkit event stream"
             )
-
-    @property
-    def views(self) -> dict[str, MeetingView]:
-        """What is known of the meetings that are live, by id."""
-        return self.delivery.views
 
     def check(self) -> None:
         """Refuse to begin anything once the client closes, or from where it does not live.
@@ -264,7 +260,7 @@ class Engine:
 
     def observe(self, flow: FlowId, what: Any) -> None:
         """A message of a meeting, or the brief of a workflow that starts."""
-        if (view := self.views.get(flow.meeting)) is None:
+        if not isinstance(what, SHOWN) or (view := self.views.get(flow.meeting)) is None:
             return
         view.on_message(flow, what, self.clock.now())
         if isinstance(what, Adopted):

@@ -27,7 +27,7 @@ from confkit.runtime.host import Runtime
 from confkit.steps.clock import Clock, PlatformClock
 from confkit.steps.log import logger
 from confkit.workflows.flow import FlowId
-from confkit.workflows.messages import Happened
+from confkit.workflows.messages import HEEDED, Happened
 
 #: How many recordings are remembered, so that each is told once.
 RECORDINGS: Final = 10_000
@@ -119,7 +119,8 @@ class Delivery:
                 held = self._held.setdefault(view.id, [])
                 held.append((flow, arrival))
                 del held[:-HELD]
-            self.runtime.post(flow, Happened(event=event, asked=arrival.asked), key=event.id)
+            if isinstance(event, HEEDED):
+                self.runtime.post(flow, Happened(event=event, asked=arrival.asked), key=event.id)
         else:
             # What was recorded may be ready when the meeting is over: its observers are told, who else is there.
             news = event if isinstance(event, RecordingReady | RecordingFailed) else None

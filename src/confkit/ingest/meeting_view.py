@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import weakref
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from attrs import evolve
@@ -52,6 +52,10 @@ _ONCE = (
 )
 
 
+#: The messages and briefs that a view takes in.
+SHOWN: Final = (LegBrief, LegReport, Adopted, Established, Reply)
+
+
 class MeetingState(enum.Enum):
     """Where a meeting stands."""
 
@@ -90,7 +94,7 @@ class MeetingView:
         self._told: set[tuple[str, ...]] = set()
         #: Mute and hold of members, as the application was last told.
         self._told_settings: dict[str, tuple[bool, bool]] = {}
-        self._watchers: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._watchers: weakref.WeakSet[EventStream] | None = None
 
     # --- what is asked of it
 
@@ -163,10 +167,12 @@ class MeetingView:
 
     def watch(self, stream: EventStream) -> None:
         """From now on a stream is offered what is news, until the meeting is over."""
-        if self.end is None:
-            self._watchers.add(stream)
-        else:
+        if self.end is not None:
             stream.close()
+            return
+        if self._watchers is None:
+            self._watchers = weakref.WeakSet()
+        self._watchers.add(stream)
 
     # --- commands that somebody waits for
 
@@ -211,8 +217,6 @@ class MeetingView:
             case Reply():
                 if message.command in self._replies:
                     self._replies[message.command] = message
-            case _:
-                return
         self._notify()
 
     def on_event(self, flow: str, event: Event, at: datetime, number: int) -> Event | None:
@@ -225,7 +229,7 @@ class MeetingView:
         if flow in self.roster.legs:
             self.roster.learn(flow, facts_in_event(event, at, number))
         news = self._news_in(flow, event)
-        if news is not None:
+        if news is not None and self._watchers:
             for watcher in list(self._watchers):
                 watcher.offer(news)
         self._notify()
@@ -247,7 +251,7 @@ class MeetingView:
         for leg, (_, facts) in self.roster.legs.items():
             if facts.call_id is None and facts.outcome is None:
                 self.roster.learn(leg, cancelled)  # it was over before anybody was dialled
-        for watcher in list(self._watchers):
+        for watcher in list(self._watchers or ()):
             watcher.close()
         self._notify()
 

@@ -31,7 +31,7 @@ class Host(Protocol):
         """A step has ended, now or in a history that is played: from here on what it made is the meeting's."""
 
     def observe(self, flow: FlowId, what: Any) -> None:
-        """A message was sent, or a workflow has started with this brief."""
+        """A workflow has sent a message, or was started with this brief."""
 
     def ended(self, finished: Finished) -> None:
         """The meeting's own workflow has returned, or it has a defect. Its legs may still be hanging up."""

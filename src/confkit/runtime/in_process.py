@@ -44,13 +44,16 @@ class InProcessRuntime:
         tasks: owns what runs.
         programs: the programs of workflows by name.
         host: carries out the steps, and shows what becomes of them.
+
+    Attributes:
+        tasks: owns the steps that are under way; ``None`` until it is open.
     """
 
     def __init__(self, tasks: TaskGroup, programs: Programs, host: Host) -> None:
         self.host = host
         self.programs = programs
         self._client = tasks
-        self._tasks: TaskGroup | None = None
+        self.tasks: TaskGroup | None = None
         self._running: dict[str, Running] = {}
         self._timers = Timers()
         self._closing = False
@@ -76,8 +79,8 @@ class InProcessRuntime:
     async def aclose(self) -> None:
         """Stop all workflows and wait until their steps have stopped."""
         self._closing = True
-        if self._tasks is not None:
-            self._tasks.cancel_scope.cancel()
+        if self.tasks is not None:
+            self.tasks.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
                 await self._closed.wait()
         for running in list(self._running.values()):
@@ -144,8 +147,8 @@ class InProcessRuntime:
 
     def spawn(self, running: Running, step: RunStep) -> None:
         """Run a step in a task of its own."""
-        assert self._tasks is not None, "open the runtime first"
-        self._tasks.start_soon(self.run, running, step, name=f"confkit {step.flow} {step.name}")
+        assert self.tasks is not None, "open the runtime first"
+        self.tasks.start_soon(self.run, running, step, name=f"confkit {step.flow} {step.name}")
 
     async def run(self, running: Running, first: RunStep) -> None:
         """Carry out a step, and what comes of it at once: mostly the next one of the same workflow."""
@@ -192,7 +195,7 @@ class InProcessRuntime:
         """Own the steps that are under way, and fire the timers."""
         try:
             with anyio.CancelScope(shield=True):
-                async with anyio.create_task_group() as self._tasks:
+                async with anyio.create_task_group() as self.tasks:
                     task_status.started()
                     while True:
                         running, fired = await self._timers.next()

@@ -120,16 +120,18 @@ class CrashingRuntime(InProcessRuntime):
         return effects
 
     def spawn(self, running: Running, step: RunStep) -> None:
-        """Between a crash and the return nothing is begun."""
-        if not self._down:
-            super().spawn(running, step)
+        """Run a step in a task of its own; between a crash and the return nothing is begun."""
+        if not self._down and self.tasks is not None:
+            self.tasks.start_soon(self._run_in_life, self.chronicle.crashes, running, step)
 
-    async def run(self, running: Running, first: RunStep) -> None:
-        """Carry out a step, which a crash cuts off."""
+    async def _run_in_life(self, life: int, running: Running, step: RunStep) -> None:
+        """Carry out a step, unless a crash has come first; the next one cuts it off."""
+        if self._down or life != self.chronicle.crashes:
+            return
         with anyio.CancelScope() as scope:
             self._under_way.add(scope)
             try:
-                await super().run(running, first)
+                await self.run(running, step)
             finally:
                 self._under_way.discard(scope)
 
@@ -157,7 +159,7 @@ class CrashingRuntime(InProcessRuntime):
     def _return(self, running: Running) -> None:
         """Rebuild a meeting from its history, and go on."""
         running.driver.close()
-        history = self.chronicle.histories[running.driver.meeting]
+        history = self.chronicle.histories.get(running.driver.meeting, [])
         running.driver, divergences = play(running.driver.meeting, history, programs=self.programs)
         self.chronicle.replayed += len(history)
         self.chronicle.divergences += divergences

@@ -214,6 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="in how many processes")
     parser.add_argument("--seed", type=int, help="play this one only")
     parser.add_argument("--crash-every", type=int, metavar="N", help="crash after every N inputs, and replay")
+    parser.add_argument("--prefixes", action="store_true", help="feed every history again, from every prefix of it")
     parser.add_argument("--stop-after", type=int, default=10, help="how many violating seeds are enough")
     parser.add_argument("--no-shrink", action="store_true", help="do not look for simpler scenarios")
     parser.add_argument("-v", "--verbose", action="store_true", help="tell the run step by step")
@@ -223,7 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     totals: Counter[str] = Counter()
     bad: list[Verdict] = []
-    judges = partial(judge_crashing, every=options.crash_every) if options.crash_every else judge
+    judges: Callable[[int], Verdict] = judge_histories if options.prefixes else judge
+    if options.crash_every:
+        judges = partial(judge_crashing, every=options.crash_every)
     seeds = range(options.start, options.start + options.seeds)
     with contextlib.closing(search(seeds, options.jobs, judges)) as verdicts:
         for verdict in verdicts:
@@ -239,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "; ".join(f"{value} {name}" for name, value in sorted(totals.items()) if name != "runs"),
         sep="\n",
     )
-    for verdict in bad[:1] if not (options.no_shrink or options.crash_every) else []:
+    for verdict in bad[:1] if not (options.no_shrink or options.crash_every or options.prefixes) else []:
         print(report(verdict.seed))
     return 1 if bad else 0
 

@@ -6,7 +6,6 @@ in which they were fed, are the whole history of a meeting: whoever feeds them a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator
 from datetime import timedelta
 from typing import Any, Final
@@ -104,8 +103,8 @@ class CancelTimer:
 
 @frozen
 class Told:
-    """A message was sent, or a workflow has started with this brief: for showing the state of things, and for
-    mailboxes outside the meeting."""
+    """A workflow has sent a message, or was started with this brief: for showing the state of things, and for mailboxes
+    outside the meeting."""
 
     flow: FlowId
     what: Any
@@ -134,13 +133,15 @@ class Driver:
         programs: the programs of workflows by name.
     """
 
-    __slots__ = ("_effects", "_flows", "_keys", "_now", "_programs", "_ready", "meeting")
+    __slots__ = ("_effects", "_flows", "_keys", "_now", "_programs", "_ready", "_unfinished", "meeting")
 
     def __init__(self, meeting: str, programs: Programs) -> None:
         self.meeting = FlowId(meeting)
         self._programs = programs
         self._flows: dict[str, _Flow] = {}
-        self._ready: deque[tuple[_Flow, Any, Exception | None]] | None = None
+        self._unfinished = 0
+        #: Those that can go on, and what with, and what is to be done outside: while an input is fed.
+        self._ready: list[tuple[_Flow, Any, Exception | None]] = []
         self._effects: list[Effect] = []
         self._keys: dict[tuple[str, str], None] = {}  # in the order of their coming
         self._now = 0.0
@@ -153,7 +154,7 @@ class Driver:
     @property
     def done(self) -> bool:
         """Whether all have ended."""
-        return all(flow.done for flow in self._flows.values())
+        return not self._unfinished
 
     @property
     def pending(self) -> list[RunStep | SetTimer | CancelStep]:
@@ -190,7 +191,6 @@ class Driver:
         if not self.wants(given):
             return []
         self._now = at
-        ready = self._ready = deque()
         match given:
             case Begun():
                 self.start(given.program, self.meeting, given.brief)
@@ -198,15 +198,15 @@ class Driver:
                 self._keys[given.flow, given.key] = None
                 if len(self._keys) > MEMORY:
                     del self._keys[next(iter(self._keys))]
-                self.put(given.flow, given.message)
+                self._put(self._flows[given.flow], given.message)
             case StepDone():
-                self._wake(self._flows[given.flow], given.result, given.error)
+                self._ready.append((self._flows[given.flow], given.result, given.error))
             case TimerFired():
-                self._wake(self._flows[given.flow])
-        while ready:
-            self._run(*ready.popleft())
-        self._ready = None  # an idle meeting keeps nothing that it can do without
-        effects, self._effects = self._effects, []
+                self._ready.append((self._flows[given.flow], None, None))
+        for each in self._ready:  # it grows meanwhile
+            self._run(*each)
+        effects = self._effects
+        self._ready, self._effects = [], []
         return effects
 
     def close(self) -> list[str]:
@@ -215,6 +215,7 @@ class Driver:
         for flow in stopped:
             flow.done, flow.waits = True, None
             flow.program.close()
+        self._unfinished = 0
         return [flow.id for flow in stopped]
 
     # --- what the workflows do
@@ -224,54 +225,62 @@ class Driver:
         if flow_id in self._flows:
             return
         flow = self._flows[flow_id] = _Flow(self, flow_id, self._programs[program], brief)
-        self.effect(Told(flow_id, brief))
-        self._wake(flow)
+        self._unfinished += 1
+        self._effects.append(Told(flow_id, brief))
+        self._ready.append((flow, None, None))
 
     def put(self, flow_id: str, message: Message) -> None:
-        """Put a message into a mailbox."""
+        """A workflow sends a message."""
         flow = self._flows.get(flow_id)
-        self.effect(Told(FlowId(flow_id) if flow is None else flow.id, message))
-        if flow is None or flow.done:
-            return
+        self._effects.append(Told(FlowId(flow_id) if flow is None else flow.id, message))
+        if flow is not None and not flow.done:
+            self._put(flow, message)
+
+    def _put(self, flow: _Flow, message: Message) -> None:
         flow.mailbox.append(message)
+        waits = flow.waits
+        if waits is _MAIL:
+            self._ready.append((flow, None, None))
+            flow.waits = None
+        elif isinstance(waits, SetTimer):
+            self._effects.append(CancelTimer(flow.id, waits.number))
+            self._ready.append((flow, None, None))
+            flow.waits = None
         if isinstance(message, HangUp | End):
             flow.cancelled = True
-            if isinstance(flow.waits, RunStep):
-                self.effect(CancelStep(flow.id, flow.waits.ordinal))
-        if isinstance(flow.waits, SetTimer):
-            self.effect(CancelTimer(flow.id, flow.waits.number))
-            self._wake(flow)
-        elif flow.waits is _MAIL:
-            self._wake(flow)
+            if isinstance(waits, RunStep):
+                self._effects.append(CancelStep(flow.id, waits.ordinal))
 
-    def effect(self, effect: Effect) -> None:
-        """Something is to be done outside."""
-        self._effects.append(effect)
+    def step(self, flow: _Flow, step: RunStep) -> None:
+        """A workflow waits for a step."""
+        flow.waits = step
+        self._effects.append(step)
 
-    def due(self, after: timedelta) -> float:
-        """The instant so long after the input that is being fed."""
-        return self._now + after.total_seconds()
-
-    def _wake(self, flow: _Flow, value: Any = None, error: Exception | None = None) -> None:
-        flow.waits = None
-        assert self._ready is not None, "workflows go on while an input is fed"
-        self._ready.append((flow, value, error))
+    def wait(self, flow: _Flow, timeout: timedelta | None) -> None:
+        """A workflow waits for mail, at most for so long."""
+        if timeout is None:
+            flow.waits = _MAIL
+            return
+        flow.timers += 1
+        flow.waits = SetTimer(flow.id, flow.timers, self._now + timeout.total_seconds())
+        self._effects.append(flow.waits)
 
     def _run(self, flow: _Flow, value: Any, error: Exception | None) -> None:
+        flow.waits = None
         try:
             asked = flow.program.send(value) if error is None else flow.program.throw(error)
             if asked is not _PAUSE:
                 flow.program.throw(TypeError(f"{flow.id} awaits {asked!r}, which is no operation of a workflow"))
         except StopIteration as returned:
-            self._finish(Finished(flow.id, returned.value))
+            self._finish(flow, Finished(flow.id, returned.value))
         except Exception as defect:
-            self._finish(Finished(flow.id, error=defect))
+            self._finish(flow, Finished(flow.id, error=defect))
 
-    def _finish(self, finished: Finished) -> None:
-        flow = self._flows[finished.flow]
+    def _finish(self, flow: _Flow, finished: Finished) -> None:
         flow.done, flow.waits = True, None
         flow.mailbox.clear()
-        self.effect(finished)
+        self._unfinished -= 1
+        self._effects.append(finished)
 
 
 class _Pause:
@@ -284,6 +293,7 @@ class _Pause:
 _PAUSE: Final = _Pause()
 #: A workflow waits for mail, however long that takes.
 _MAIL: Final = object()
+_AT_ONCE: Final = timedelta(0)
 
 
 class _Flow:
@@ -307,8 +317,7 @@ class _Flow:
 
     async def step(self, name: str, /, *args: Any, limit: str | None = None) -> Any:
         self.ordinal += 1
-        self.waits = RunStep(self.id, self.ordinal, name, args, limit, self.cancelled)
-        self.driver.effect(self.waits)
+        self.driver.step(self, RunStep(self.id, self.ordinal, name, args, limit, self.cancelled))
         return await _PAUSE
 
     async def spawn(self, kind: str, name: str, args: Any) -> FlowId:
@@ -321,18 +330,13 @@ class _Flow:
 
     async def receive(self, timeout: timedelta | None) -> Message | None:
         if not self.mailbox:
-            if timeout is None:
-                self.waits = _MAIL
-            elif timeout > timedelta(0):
-                self.timers += 1
-                self.waits = SetTimer(self.id, self.timers, self.driver.due(timeout))
-                self.driver.effect(self.waits)
-            else:
+            if timeout is not None and timeout <= _AT_ONCE:
                 return None
+            self.driver.wait(self, timeout)
             await _PAUSE
             if not self.mailbox:
                 return None
         message = self.mailbox.pop(0)
-        if isinstance(message, HangUp | End):
+        if self.cancelled and isinstance(message, HangUp | End):
             self.cancelled = False  # it knows now: what it does next is the undoing, which is not cancelled
         return message

@@ -9,25 +9,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from confkit.workflows.messages import Message
 
 
 class FlowId(str):
-    """The id of a workflow: ``m-1a2b`` for a meeting's own, ``m-1a2b/leg-3`` for one of its legs'."""
+    """The id of a workflow: ``m-1a2b`` for a meeting's own, ``m-1a2b/leg-3`` for one of its legs'.
 
-    __slots__ = ()
+    Attributes:
+        meeting: the meeting that it belongs to.
+        name: what it is called within its meeting; empty for the meeting's own.
+    """
 
-    @property
-    def meeting(self) -> str:
-        """The meeting that it belongs to."""
-        return self.partition("/")[0]
+    __slots__ = ("meeting", "name")
+    meeting: str
+    name: str
 
-    @property
-    def name(self) -> str:
-        """What it is called within its meeting; empty for the meeting's own."""
-        return self.partition("/")[2]
+    def __new__(cls, value: str) -> Self:
+        self = super().__new__(cls, value)
+        self.meeting, _, self.name = value.partition("/")
+        return self
 
     def child(self, name: str) -> FlowId:
         """The id of one that it spawns."""

@@ -12,7 +12,16 @@ from attrs import field, frozen
 
 from confkit.models.capabilities import Bridging, Joining, Materialise
 from confkit.models.errors import ProviderError
-from confkit.models.events import Event
+from confkit.models.events import (
+    CallAnswered,
+    CallEnded,
+    CallRinging,
+    ConferenceEnded,
+    ConferenceStarted,
+    Event,
+    MemberJoined,
+    MemberLeft,
+)
 from confkit.models.records import (
     Bridge,
     Call,
@@ -317,4 +326,15 @@ Message = (
     | Established
     | Adopted
     | Reply
+)
+
+#: The kinds of events that a workflow acts on; others only change what is shown of the meeting.
+HEEDED = (
+    CallRinging,
+    CallAnswered,
+    CallEnded,
+    MemberJoined,
+    MemberLeft,
+    ConferenceStarted,
+    ConferenceEnded,
 )

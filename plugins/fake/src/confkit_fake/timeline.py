@@ -95,7 +95,7 @@ class Timeline:
         self._count = 0
         self._playing = False
         self._random = random.Random(seed)
-        self._listeners: weakref.WeakSet[Facts] = weakref.WeakSet()
+        self._listeners: list[weakref.ref[Facts]] = []  # mostly one, and asked for with every fact
 
     def now(self) -> datetime:
         """The moment that is being played."""
@@ -171,15 +171,19 @@ class Timeline:
             media=media,
         )
         self.history.append(fact)
-        for listener in list(self._listeners):
+        for listener in self._listening():
             listener.push(fact)
-        self._wake()
+            listener.wake()
 
     def facts(self) -> Facts:
         """Listen from now on."""
         listener = Facts(self)
-        self._listeners.add(listener)
+        self._listeners = [each for each in self._listeners if each() is not None]
+        self._listeners.append(weakref.ref(listener))
         return listener
+
+    def _listening(self) -> list[Facts]:
+        return [listener for each in self._listeners if (listener := each()) is not None]
 
     def _present(self) -> float:
         try:
@@ -192,5 +196,5 @@ class Timeline:
         return max(self._now, reading - self._origin)
 
     def _wake(self) -> None:
-        for listener in list(self._listeners):
+        for listener in self._listening():
             listener.wake()
