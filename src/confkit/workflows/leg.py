@@ -32,30 +32,26 @@ from confkit.models.records import (
     FindHint,
     Member,
     MemberOptions,
+    MemberPatch,
     Membership,
     MemberState,
     Outcome,
     Snapshot,
 )
-from confkit.workflows.commands import control_party
+from confkit.workflows.commands import Then, perform_for_one, performance_of
 from confkit.workflows.flows import Flow, op_key
 from confkit.workflows.messages import (
-    Command,
     Failure,
     HangUp,
     Happened,
     LegBrief,
     LegEnd,
     LegReport,
-    Play,
+    Perform,
     Proceed,
-    Record,
     Remove,
     Reply,
-    SendDigits,
     Stage,
-    Transfer,
-    UpdateMember,
 )
 
 #: The platform ends the ringing; this much longer we wait for it to say so before we hang up ourselves.
@@ -113,7 +109,12 @@ class _Leg:
     lost: str | None = None
     #: The meeting is being undone.
     ending: bool = False
-    asked_to_leave: Remove | Transfer | None = None
+    asked_to_leave: Remove | Perform | None = None
+
+    @property
+    def outcome_now(self) -> Outcome:
+        """What it is to a party that something else than its own doing ends its call."""
+        return Outcome.LEFT if self.joined else Outcome.CANCELLED
 
     async def dial(self) -> None:
         """Create the call with the conference's or the bridge's id."""
@@ -266,14 +267,17 @@ class _Leg:
             case Happened(event=CallEnded(cause=cause), asked=asked):
                 self._call_ended(cause, asked=asked)
             case Happened(event=ConferenceEnded()):
-                raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED)
+                raise _Over(self.outcome_now)
             case HangUp(done=done):
                 self.ending = True
-                raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED, up=not done)
+                raise _Over(self.outcome_now, up=not done)
             case Proceed(into=into):
                 await self._proceed(into)
-            case Remove() | Transfer() | UpdateMember() | Play() | Record() | SendDigits() as command:
-                await self._control(command)
+            case Remove() as command:
+                self.asked_to_leave = command
+                raise _Over(self.outcome_now)
+            case Perform() as command:
+                await self._perform(command)
         return True
 
     def _call_ended(self, cause: EndCause, *, asked: bool) -> NoReturn:
@@ -330,16 +334,16 @@ class _Leg:
             self.membership = Membership.EXPLICIT
             await self.join()
 
-    async def _control(self, command: Command) -> None:
+    async def _perform(self, command: Perform) -> None:
         """Carry out what the application asks for one party."""
-        failure = None
-        if not isinstance(command, Remove):
-            failure = await control_party(self.flow, self.call, self.member, self.brief.caller_id, command)
-        if isinstance(command, UpdateMember) and failure is None:
-            await self.report(Stage.UPDATED, mute=command.patch.mute, hold=command.patch.hold)
-        if isinstance(command, Remove) or (isinstance(command, Transfer) and failure is None):
-            self.asked_to_leave = command
-            raise _Over(Outcome.LEFT if self.joined else Outcome.CANCELLED, up=isinstance(command, Remove))
+        failure = await perform_for_one(self.flow, self.call, self.member, command)
+        if failure is None:
+            match performance_of(command).then, command.arguments:
+                case Then.SETTINGS, (MemberPatch() as patch,):
+                    await self.report(Stage.UPDATED, mute=patch.mute, hold=patch.hold)
+                case Then.LEAVING, _:
+                    self.asked_to_leave = command
+                    raise _Over(self.outcome_now, up=False)
         await self.flow.send(command.owner, Reply(command=command.id, failure=failure))
 
     async def leave(self, over: _Over, *, watches: bool = False) -> None:

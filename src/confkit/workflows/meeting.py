@@ -31,7 +31,7 @@ from confkit.models.records import (
     Party,
     Snapshot,
 )
-from confkit.workflows.commands import control_room
+from confkit.workflows.commands import perform_for_all
 from confkit.workflows.flows import Flow, FlowFunction, op_key
 from confkit.workflows.leg import EXPLANATION, ask_about, callback_url, leg
 from confkit.workflows.legs import Seat, Table
@@ -50,12 +50,10 @@ from confkit.workflows.messages import (
     MeetingBrief,
     MeetingEnd,
     Message,
-    Play,
+    Perform,
     Proceed,
-    Record,
     Reply,
     Stage,
-    UpdateConference,
 )
 from confkit.workflows.policy import Mode, problems_with_addition
 
@@ -228,13 +226,10 @@ async def _heed(flow: Flow, table: Table, message: Message | None) -> bool:
                 await flow.send(seat.id, message)
         case Add():
             await _add(flow, table, message)
-        case UpdateConference() | Play() | Record():
-            if message.leg is not None:
-                await _pass_on(flow, table, message.leg, message)
-            else:
-                failure = await control_room(flow, table.room, message)
-                await flow.send(message.owner, Reply(command=message.id, failure=failure))
-        case Command(leg=str() as leg):
+        case Perform(target=None):
+            failure = await perform_for_all(flow, table.room, message)
+            await flow.send(message.owner, Reply(command=message.id, failure=failure))
+        case Command(target=str() as leg):
             await _pass_on(flow, table, leg, message)
         case End():
             return True
