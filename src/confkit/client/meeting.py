@@ -11,8 +11,7 @@ from typing import Any
 import anyio
 from attrs import evolve, frozen
 
-from confkit.client.engine import Engine
-from confkit.client.operations import (
+from confkit.client.arguments import (
     file,
     incoming_call,
     refuse_media,
@@ -21,6 +20,7 @@ from confkit.client.operations import (
     refuse_type,
     spoken,
 )
+from confkit.client.engine import Engine
 from confkit.ingest.participants import Facts, Roster, facts_in_event, facts_in_report
 from confkit.ingest.watching import EventStream
 from confkit.models import errors
