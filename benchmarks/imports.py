@@ -44,7 +44,7 @@ import confkit
 
 async def main():
     async with confkit.AsyncClient("bandwidth", caller_id="+12018994444", limits="off", **{!r}) as client:
-        await client.create_conference()
+        await client.direct.create_conference()
 
 anyio.run(main)
 """

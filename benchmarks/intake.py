@@ -107,7 +107,7 @@ async def _rounds(settings: dict[str, str], count: int, rounds: int) -> dict[str
             person, conference = meeting.participants[0], meeting.conference
             assert conference is not None
             assert conference.id is not None
-            told = await client.fetch(confkit.Call(provider="bandwidth", id=person.call_id or ""))
+            told = await client.direct.fetch(confkit.Call(provider="bandwidth", id=person.call_id or ""))
             path = urlsplit(told.calls[0].raw["callbackUrl"]).path
             for number in range(rounds + 1):
                 bodies = _events(person, conference.id, count, number * count)

@@ -59,7 +59,11 @@ async def _alternating(settings: Settings, requests: int, rounds: int) -> dict[s
         httpx.AsyncClient(base_url=base, auth=auth) as plain,
         confkit.AsyncClient("bandwidth", **common) as client,
     ):
-        ways = {"confkit": client.create_call, "by hand": _posts(fast), "by hand, httpx's own pool": _posts(plain)}
+        ways = {
+            "confkit": client.direct.create_call,
+            "by hand": _posts(fast),
+            "by hand, httpx's own pool": _posts(plain),
+        }
         for _ in range(rounds + 1):
             for name, request in ways.items():
                 found.setdefault(name, []).append(await processor_time(request, addresses))

@@ -89,7 +89,7 @@ async def _bursts(settings: dict[str, str], rounds: int) -> dict[str, Any]:
         )
         async with client, client.connect(*numbers(3)) as meeting:
             call = meeting.participants[0].call_id or ""
-            told = await client.fetch(confkit.Call(provider="bandwidth", id=call))
+            told = await client.direct.fetch(confkit.Call(provider="bandwidth", id=call))
             path = urlsplit(told.calls[0].raw["callbackUrl"]).path
             for number in range(rounds + 1):
                 before = counter.seen

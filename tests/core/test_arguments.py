@@ -31,7 +31,7 @@ from confkit import (
     SettingsError,
     Unsupported,
 )
-from confkit.client.operations import Operations
+from confkit.client.direct import Direct
 from confkit.models.capabilities import Materialise
 from confkit.provider import CallSpec, CallState, InvalidRequest, Member, Op, hookimpl
 
@@ -109,7 +109,7 @@ def kinds_in(annotation: Any) -> tuple[type, ...]:
 
 
 def operations() -> list[str]:
-    return [name for name, _ in inspect.getmembers(Operations, inspect.iscoroutinefunction) if not name.startswith("_")]
+    return [name for name, _ in inspect.getmembers(Direct, inspect.iscoroutinefunction) if not name.startswith("_")]
 
 
 REST: dict[str, Any] = {
@@ -123,7 +123,7 @@ REST: dict[str, Any] = {
 
 def arguments(operation: str, provider: str) -> tuple[dict[str, Any], dict[str, tuple[type, ...]]]:
     """Good arguments of an operation by their names, and which of them are objects of what kinds."""
-    method = getattr(Operations, operation)
+    method = getattr(Direct, operation)
     hints, objects = typing.get_type_hints(method), good(provider)
     given: dict[str, Any] = {}
     references: dict[str, tuple[type, ...]] = {}
@@ -142,14 +142,14 @@ def arguments(operation: str, provider: str) -> tuple[dict[str, Any], dict[str, 
 
 async def call(client: AsyncClient, operation: str, given: dict[str, Any]) -> None:
     if "calls" in given:
-        await client.create_bridge(given["calls"])
+        await client.direct.create_bridge(given["calls"])
     else:
-        await getattr(client, operation)(**given)
+        await getattr(client.direct, operation)(**given)
 
 
 def test_every_object_that_an_operation_takes_is_tried_below() -> None:
     tried = {(operation, name) for operation in operations() for name in arguments(operation, "fake")[1]}
-    assert len(tried) == 19
+    assert len(tried) == 20
     assert {name for _, name in tried} == {"into", "call", "calls", "conference", "member", "bridge", "target", "ref"}
 
 
@@ -178,10 +178,10 @@ async def test_a_conference_without_an_id_is_one_only_where_rooms_come_of_themse
         unborn = Conference(provider=client.provider_name, key="k")
         keyless = Conference(provider=client.provider_name, key="")
         with pytest.raises(InvalidRequest, match="has no id"):
-            await client.create_call(ANN, into=keyless)
+            await client.direct.create_call(ANN, into=keyless)
         if client.capabilities.materialise is Materialise.EXPLICIT:
             with pytest.raises(InvalidRequest, match="has no id"):
-                await client.create_call(ANN, into=unborn)
+                await client.direct.create_call(ANN, into=unborn)
         assert asked == []
 
 
@@ -189,32 +189,32 @@ async def test_a_conference_without_an_id_is_one_only_where_rooms_come_of_themse
 async def test_a_room_that_comes_of_itself_is_known_by_its_key(shape: str) -> None:
     provider = FakeProvider(shape=shape)
     async with AsyncClient(provider, caller_id=OURS) as client:
-        unborn = await client.create_conference()
+        unborn = await client.direct.create_conference()
         assert unborn.id is None
-        ann = await client.create_call(ANN, into=unborn)
-        await client.hang_up(ann)
-        await client.end_conference(unborn)
+        ann = (await client.direct.create_call(ANN, into=unborn)).call
+        await client.direct.hang_up(ann)
+        await client.direct.end_conference(unborn)
     assert provider.exchange.still_up() == ()
 
 
 async def test_how_to_come_by_an_object_is_said_and_works() -> None:
     provider = FakeProvider()
     async with AsyncClient(provider, caller_id=OURS) as client:
-        made = await client.create_conference()
-        dialled = await client.create_call(ANN, into=made)
+        made = await client.direct.create_conference()
+        dialled = (await client.direct.create_call(ANN, into=made)).call
         ids: Any = {"conference": made.id, "call": dialled.id}
         with pytest.raises(InvalidRequest, match=r"make confkit.Call\(provider='fake', id=...\)"):
-            await client.hang_up(ids["call"])
+            await client.direct.hang_up(ids["call"])
         with pytest.raises(InvalidRequest, match=r"make confkit.Conference\(provider='fake', key='', id=...\)"):
-            await client.end_conference(ids["conference"])
+            await client.direct.end_conference(ids["conference"])
         with pytest.raises(InvalidRequest, match="fetch"):
-            await client.remove_member(ids["call"])
+            await client.direct.remove_member(ids["call"])
         conference = Conference(provider="fake", key="", id=ids["conference"])
         ann = Call(provider="fake", id=ids["call"])
-        member = await client.add_member(conference, ann)
-        assert (await client.fetch(conference)).members[0].id == member.id
-        await client.hang_up(ann)
-        await client.end_conference(conference)
+        member = await client.direct.add_member(conference, ann)
+        assert (await client.direct.fetch(conference)).members[0].id == member.id
+        await client.direct.hang_up(ann)
+        await client.direct.end_conference(conference)
     assert provider.exchange.still_up() == ()
 
 
@@ -264,7 +264,7 @@ async def test_a_party_that_is_none_is_one_problem_among_others(wrong: Any) -> N
         assert problems[0].startswith("party 2")
         assert all(number not in str(raised.value) for number in (ANN, BOB))
         with pytest.raises(PolicyError, match=r"^to"):
-            await client.create_call(wrong)
+            await client.direct.create_call(wrong)
         assert asked == []
 
 
@@ -334,12 +334,12 @@ async def test_what_is_no_duration_is_refused(wrong: Any) -> None:
         with pytest.raises(PolicyError, match="the answer timeout must be"):
             await client.connect(ANN, BOB, CY, answer_timeout=wrong).__aenter__()
         with pytest.raises(PolicyError, match="answer_timeout must be"):
-            await client.create_call(ANN, answer_timeout=wrong)
+            await client.direct.create_call(ANN, answer_timeout=wrong)
         with pytest.raises(PolicyError, match="timeout must be"):
-            await client.until_answered(ann, timeout=wrong)
+            await client.direct.until_answered(ann, timeout=wrong)
         for state in CallState:
             with pytest.raises(PolicyError, match="answer_timeout must be"):
-                await client.add_member(good("fake")[Conference], evolve(ann, state=state), answer_timeout=wrong)
+                await client.direct.add_member(good("fake")[Conference], evolve(ann, state=state), answer_timeout=wrong)
         assert asked == []
 
 
@@ -356,12 +356,12 @@ async def test_a_number_is_seconds(duration: float | timedelta) -> None:
     async with AsyncClient(provider, caller_id=OURS, request_timeout=duration, plugins=[Listening()]) as client:
         async with client.connect(ANN, CY, DI, answer_timeout=duration) as meeting:
             assert [person.party.address for person in meeting.participants] == [ANN, CY, DI]
-        conference = await client.create_conference()
-        ann = await client.create_call(ANN, into=conference, answer_timeout=duration)
-        assert (await client.until_answered(ann, timeout=duration)).state is CallState.ANSWERED
-        await client.add_member(conference, ann, answer_timeout=duration)
-        await client.hang_up(ann)
-        await client.end_conference(conference)
+        conference = await client.direct.create_conference()
+        ann = (await client.direct.create_call(ANN, into=conference, answer_timeout=duration)).call
+        assert (await client.direct.until_answered(ann, timeout=duration)).state is CallState.ANSWERED
+        await client.direct.add_member(conference, ann, answer_timeout=duration)
+        await client.direct.hang_up(ann)
+        await client.direct.end_conference(conference)
     assert heard == {(timedelta(seconds=2), timedelta(seconds=2))}
     assert len(provider.exchange.calls) == 4
 
@@ -375,7 +375,7 @@ def test_the_blocking_client_takes_the_same() -> None:
         with pytest.raises(PolicyError, match="the answer timeout must be a number of seconds"):
             client.connect(ANN, BOB, CY, answer_timeout=math.nan).__enter__()
         with pytest.raises(InvalidRequest, match=r"call must be a confkit\.Call, not int"):
-            client.hang_up(wrong)
+            client.direct.hang_up(wrong)
         assert provider.requests == []
         with client.connect(ANN, BOB, CY, answer_timeout=2.5) as meeting:
             with pytest.raises(PolicyError, match="the party must be an address"):
@@ -412,3 +412,12 @@ async def test_a_meeting_refuses_the_same_and_goes_on(wrong: Any) -> None:
         assert len(provider.requests) == sent
         await meeting.say("Hello")
     assert provider.exchange.still_up() == ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_is_no_call_is_not_rejected(name: str) -> None:
+    async with opened(name) as (client, asked):
+        for wrong, words in bad(client.provider_name, (Call, IncomingCall)):
+            with pytest.raises((InvalidRequest, Unsupported), match=words):
+                await client.reject_call(wrong)
+        assert asked == []

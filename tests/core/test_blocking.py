@@ -54,14 +54,14 @@ def test_a_meeting_from_beginning_to_end() -> None:
 def test_the_operations_by_hand() -> None:
     provider = FakeProvider()
     with Client(provider, caller_id=OURS) as client:
-        conference = client.create_conference()
-        call = client.create_call(ANN, into=conference)
-        member = client.add_member(conference, call, mute=True)
-        client.update_member(member, mute=False)
-        assert len(client.fetch(conference).members) == 1
-        client.remove_member(member)
-        client.hang_up(call)
-        client.end_conference(conference)
+        conference = client.direct.create_conference()
+        call = client.direct.create_call(ANN, into=conference)
+        member = client.direct.join(call, conference)
+        client.direct.update_member(member, mute=True)
+        assert len(client.direct.fetch(conference).members) == 1
+        client.direct.remove_member(member)
+        client.direct.hang_up(call.call)
+        client.direct.end_conference(conference)
     assert provider.exchange.still_up() == ()
 
 

@@ -54,9 +54,9 @@ def provider() -> FakeProvider:
 async def use(client: AsyncClient, operation: str) -> None:
     match operation:
         case "create_conference":
-            await client.create_conference()
+            await client.direct.create_conference()
         case "create_call":
-            await client.create_call(ANN)
+            await client.direct.create_call(ANN)
         case "connect":
             async with client.connect(ANN, BOB, CY):
                 pass
@@ -70,9 +70,9 @@ async def use(client: AsyncClient, operation: str) -> None:
 def use_blocking(client: Client, operation: str) -> None:
     match operation:
         case "create_conference":
-            client.create_conference()
+            client.direct.create_conference()
         case "create_call":
-            client.create_call(ANN)
+            client.direct.create_call(ANN)
         case "connect":
             with client.connect(ANN, BOB, CY):
                 pass
@@ -475,7 +475,7 @@ class TestElsewhere:
     async def test_in_a_forked_process(self, provider: FakeProvider) -> None:
         async with AsyncClient(provider, caller_id=OURS) as client, client.connect(ANN, BOB, CY) as meeting:
             for work in (
-                client.create_conference,
+                client.direct.create_conference,
                 partial(meeting.say, "Hello"),
                 meeting.end,
                 partial(meeting.__aexit__, None, None, None),
@@ -631,7 +631,7 @@ class TestBlockingMeetings:
         class Curious:
             @hookimpl
             def meeting_started(self) -> None:
-                said_by(partial(client.create_call, DI), said)
+                said_by(partial(client.direct.create_call, DI), said)
                 said_by(partial(client.__exit__, None, None, None), said)
 
         with Client(provider, caller_id=OURS, plugins=[Curious()]) as client, client.connect(ANN, BOB, CY):

@@ -39,6 +39,7 @@ from confkit.provider import (
 from confkit.workflows.flow import op_key
 from confkit.workflows.leg import leg
 from confkit.workflows.messages import (
+    Argument,
     Failure,
     HangUp,
     Happened,
@@ -46,15 +47,11 @@ from confkit.workflows.messages import (
     LegEnd,
     LegReport,
     Message,
-    Play,
+    Perform,
     Proceed,
-    Record,
     Remove,
     Reply,
-    SendDigits,
     Stage,
-    Transfer,
-    UpdateMember,
 )
 from tests.core.scripted_flow import SILENCE, ScriptedFlow
 
@@ -579,7 +576,7 @@ def test_a_fused_call_is_in_the_conference_that_has_our_name_now(into: Conferenc
 
 def test_the_member_that_the_reply_told_stays_the_one_that_we_know() -> None:
     again = happened(MemberJoined, call_id="call-1", member_id="member-9", conference_id="conf-1")
-    flow = joined(again, UpdateMember(id="c-1", owner="us", leg=LEG, patch=MemberPatch(mute=True)))
+    flow = joined(again, perform("update_member", MemberPatch(mute=True)))
     assert flow.steps[-1] == ("update_member", MEMBER, MemberPatch(mute=True))
 
 
@@ -606,17 +603,20 @@ def test_a_call_that_has_come_in_and_may_have_been_answered_is_hung_up() -> None
 # --- commands
 
 
-def command(kind: type[Any], **about: Any) -> Any:
-    return kind(id="c-1", owner="us", leg=LEG, **about)
+def perform(operation: str, *arguments: Argument) -> Perform:
+    return Perform(id="c-1", owner="us", target=LEG, operation=operation, arguments=arguments)
+
+
+REMOVE = Remove(id="c-1", owner="us", target=LEG)
 
 
 @pytest.mark.parametrize(
     ("message", "step"),
     [
-        (command(UpdateMember, patch=MemberPatch(mute=True)), ("update_member", MEMBER, MemberPatch(mute=True))),
-        (command(Play, media=Media(text="Hi")), ("play", MEMBER, Media(text="Hi"))),
-        (command(Record, action=RecordAction.START), ("record", CALL, RecordAction.START)),
-        (command(SendDigits, digits="12"), ("send_digits", CALL, "12")),
+        (perform("update_member", MemberPatch(mute=True)), ("update_member", MEMBER, MemberPatch(mute=True))),
+        (perform("play", Media(text="Hi")), ("play", MEMBER, Media(text="Hi"))),
+        (perform("record", RecordAction.START), ("record", CALL, RecordAction.START)),
+        (perform("send_digits", "12"), ("send_digits", CALL, "12")),
     ],
 )
 def test_a_command_is_carried_out_and_answered(message: Any, step: tuple[Any, ...]) -> None:
@@ -630,38 +630,45 @@ def test_a_command_is_carried_out_and_answered(message: Any, step: tuple[Any, ..
 
 
 def test_what_a_command_has_changed_is_reported() -> None:
-    flow = joined(command(UpdateMember, patch=MemberPatch(mute=True, hold=False)))
+    flow = joined(perform("update_member", MemberPatch(mute=True, hold=False)))
     assert (last(flow).stage, last(flow).mute, last(flow).hold) == (Stage.UPDATED, True, False)
-    failed = joined(command(UpdateMember, patch=MemberPatch(mute=True)), update_member=[PermissionDenied("no")])
+    failed = joined(perform("update_member", MemberPatch(mute=True)), update_member=[PermissionDenied("no")])
     assert stages(failed)[-1] is Stage.JOINED
-    assert stages(joined(command(Play, media=Media(text="Hi"))))[-1] is Stage.JOINED
+    assert stages(joined(perform("play", Media(text="Hi"))))[-1] is Stage.JOINED
 
 
 def test_a_command_before_the_call_or_the_member_is_there_is_refused() -> None:
-    waits = run(command(Play, media=Media(text="Hi")), brief={"into": NAME, "asks": True})
+    waits = run(perform("play", Media(text="Hi")), brief={"into": NAME, "asks": True})
     assert waits.messages(Reply)[0].failure.kind == "MeetingError"
-    waits = run(ANSWERED, command(UpdateMember, patch=MemberPatch(mute=True)))
+    waits = run(ANSWERED, perform("update_member", MemberPatch(mute=True)))
     assert waits.messages(Reply)[0].failure.kind == "MeetingError"
+    assert waits.names == ["create_call"]
+
+
+def test_who_is_not_a_member_yet_hears_what_is_played_on_the_call() -> None:
+    flow = run(ANSWERED, perform("play", Media(text="Hi")))
+    assert flow.steps[1:] == [("play", CALL, Media(text="Hi"))]
+    assert flow.messages(Reply) == [Reply(command="c-1")]
 
 
 @pytest.mark.parametrize(("mail", "outcome"), [([ANSWERED, LET_ON], Outcome.LEFT), ([], Outcome.CANCELLED)])
 def test_who_is_removed_is_hung_up_before_the_reply(mail: list[Message | None], outcome: Outcome) -> None:
-    flow = run(*mail, command(Remove))
+    flow = run(*mail, REMOVE)
     assert flow.names[-1] == "hang_up"
     assert flow.sent[-2] == ("us", Reply(command="c-1"))
     assert last(flow).outcome is outcome
     error = Unavailable("down")
-    failed = run(*mail, command(Remove), hang_up=[error])
+    failed = run(*mail, REMOVE, hang_up=[error])
     assert failed.messages(Reply) == [Reply(command="c-1", failure=Failure.of(error))]
     assert last(failed).watches
 
 
 def test_who_is_transferred_is_not_hung_up() -> None:
-    flow = joined(command(Transfer, to="+19195550109"))
+    flow = joined(perform("transfer", "+19195550109", OURS))
     assert flow.steps[2:] == [("transfer", CALL, "+19195550109", OURS)]
     assert flow.messages(Reply) == [Reply(command="c-1")]
     assert (last(flow).stage, last(flow).outcome) == (Stage.ENDED, Outcome.LEFT)
     error = Conflict("not now")
-    failed = joined(command(Transfer, to="+19195550109"), transfer=[error])
+    failed = joined(perform("transfer", "+19195550109", OURS), transfer=[error])
     assert failed.messages(Reply) == [Reply(command="c-1", failure=Failure.of(error))]
     assert failed.result is None

@@ -29,6 +29,7 @@ from confkit.workflows.flow import op_key
 from confkit.workflows.messages import (
     Add,
     Adopted,
+    Argument,
     End,
     EndReason,
     Established,
@@ -39,13 +40,11 @@ from confkit.workflows.messages import (
     MeetingBrief,
     MeetingEnd,
     Message,
-    Play,
+    Perform,
     Proceed,
-    Record,
     Remove,
     Reply,
     Stage,
-    UpdateConference,
 )
 from tests.core.scripted_flow import SILENCE, ScriptedFlow
 from tests.core.scripted_meeting import (
@@ -358,28 +357,33 @@ MUTE = ConferencePatch(mute=True)
 
 
 @pytest.mark.parametrize(
-    ("kind", "about", "step"),
-    [
-        (UpdateConference, {"patch": MUTE}, ("update_conference", ROOM, MUTE)),
-        (Play, {"media": STOP}, ("play", ROOM, STOP)),
-        (Record, {"action": RecordAction.START}, ("record", ROOM, RecordAction.START)),
-    ],
+    ("operation", "argument"), [("update_conference", MUTE), ("play", STOP), ("record", RecordAction.START)]
 )
-def test_a_command_for_all_is_carried_out_and_answered(kind: Any, about: Any, step: Any) -> None:
-    flow = standing(kind(id="c-1", owner="us", **about))
-    assert flow.steps[1:] == [step]
+def test_a_command_for_all_is_carried_out_and_answered(operation: str, argument: Argument) -> None:
+    command = Perform(id="c-1", owner="us", operation=operation, arguments=(argument,))
+    flow = standing(command)
+    assert flow.steps[1:] == [(operation, ROOM, argument)]
     assert flow.sent[-1] == ("us", Reply(command="c-1"))
     error = PermissionDenied("not this")
-    failed = standing(kind(id="c-1", owner="us", **about), **{step[0]: [error]})
+    failed = standing(command, **{operation: [error]})
     assert failed.sent[-1] == ("us", Reply(command="c-1", failure=Failure.of(error)))
 
 
+def test_a_command_for_all_before_anybody_is_connected_is_refused() -> None:
+    flow = run(TWO_BRIDGED, Perform(id="c-1", owner="us", operation="play", arguments=(STOP,)))
+    (reply,) = flow.messages(Reply)
+    assert (reply.command, reply.failure.kind) == ("c-1", "MeetingError")
+    assert "nobody is connected yet" in reply.failure.message
+    assert flow.names == []
+
+
 def test_a_command_for_one_goes_to_its_leg_while_it_is_there() -> None:
-    for message in (Play(id="c-1", owner="us", leg=TWO, media=STOP), Remove(id="c-1", owner="us", leg=TWO)):
+    stop = Perform(id="c-1", owner="us", target=TWO, operation="play", arguments=(STOP,))
+    for message in (stop, Remove(id="c-1", owner="us", target=TWO)):
         passed = standing(message)
         assert passed.sent[-1] == (TWO, message)
         assert passed.names == ["create_conference"]
-        for flow in (standing(*over(TWO), message), standing(evolve(message, leg="m-1/leg-9"))):
+        for flow in (standing(*over(TWO), message), standing(evolve(message, target="m-1/leg-9"))):
             (reply,) = flow.messages(Reply)
             assert (reply.command, reply.failure.kind) == ("c-1", "MeetingError")
             assert "not in the meeting" in reply.failure.message
@@ -600,7 +604,7 @@ def test_who_is_over_is_not_hung_up() -> None:
 
 
 def test_commands_in_the_undoing_are_answered() -> None:
-    flow = standing(End(), add(4), Remove(id="c-2", owner="us", leg=ONE), happened(CallRinging, call_id="x"))
+    flow = standing(End(), add(4), Remove(id="c-2", owner="us", target=ONE), happened(CallRinging, call_id="x"))
     assert [(reply.command, reply.failure.kind) for reply in flow.messages(Reply)] == [
         ("c-1", "MeetingEnded"),
         ("c-2", "MeetingEnded"),

@@ -82,14 +82,18 @@ SAID: list[Any] = [
     messages.HangUp(),
     *[messages.Happened(event=event) for event in EVENTS],
     messages.Add(**HEAD, party=ANN, incoming=CALL),
-    messages.Remove(**HEAD, leg="m/leg-1"),
-    messages.UpdateMember(**HEAD, leg="m/leg-1", patch=models.MemberPatch(mute=True, coach="c-2")),
-    messages.UpdateConference(**HEAD, patch=models.ConferencePatch(hold=False)),
-    messages.Play(**HEAD, media=models.Media(text="Hi", locale="en_US")),
-    messages.Play(**HEAD, media=models.STOP),
-    messages.Record(**HEAD, action=models.RecordAction.PAUSE),
-    messages.SendDigits(**HEAD, leg="m/leg-1", digits="12#"),
-    messages.Transfer(**HEAD, leg="m/leg-1", to="+19195550102"),
+    messages.Remove(**HEAD, target="m/leg-1"),
+    messages.Perform(
+        **HEAD,
+        target="m/leg-1",
+        operation="update_member",
+        arguments=(models.MemberPatch(mute=True, coach="c-2"),),
+    ),
+    messages.Perform(**HEAD, operation="update_conference", arguments=(models.ConferencePatch(hold=False),)),
+    messages.Perform(**HEAD, operation="play", arguments=(models.Media(text="Hi", locale="en_US"),)),
+    messages.Perform(**HEAD, operation="play", arguments=(models.STOP,)),
+    messages.Perform(**HEAD, operation="record", arguments=(models.RecordAction.PAUSE,)),
+    messages.Perform(**HEAD, target="m/leg-1", operation="transfer", arguments=("+19195550102", "+12018994444")),
     messages.End(),
     messages.Established(conference=ROOM),
     messages.Established(bridge=BRIDGE),
@@ -128,6 +132,13 @@ def written() -> JsonConverter:
     configure_tagged_union(kinds, converter)
     converter.register_structure_hook(events.Event, lambda value, _: converter.structure(value, kinds))
     converter.register_unstructure_hook(events.Event, lambda value: converter.unstructure(value, kinds))
+    told = {kind.__name__: kind for kind in get_args(messages.Argument)}
+    converter.register_structure_hook_func(  # before what the converter does with a union that has a string in it
+        lambda kind: kind == messages.Argument, lambda value, _: converter.structure(value[1], told[value[0]])
+    )
+    converter.register_unstructure_hook_func(
+        lambda kind: kind == messages.Argument, lambda value: [type(value).__name__, converter.unstructure(value)]
+    )
     room: Any = models.Conference | models.Bridge
     configure_tagged_union(room, converter)
     converter.register_structure_hook(room | None, lambda value, _: value and converter.structure(value, room))

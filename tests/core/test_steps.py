@@ -66,7 +66,7 @@ async def test_what_was_certainly_not_executed_is_sent_again() -> None:
     provider = FakeProvider()
     provider.fail("create_call", "refuse", times=4)
     async with client(provider) as calls:
-        call = await calls.create_call(ANN)
+        call = (await calls.direct.create_call(ANN)).call
     assert sent(provider, "create_call") == ["Unavailable"] * 4 + ["ok"]
     assert provider.exchange.rings[ANN] == [call.id]
     assert len({request.op_key for request in provider.requests}) == 1
@@ -77,7 +77,7 @@ async def test_the_pauses_between_attempts_grow() -> None:
     provider = FakeProvider()
     provider.fail("hang_up", "refuse", times=4)
     async with client(provider) as calls:
-        await calls.hang_up(await calls.create_call(ANN))
+        await calls.direct.hang_up((await calls.direct.create_call(ANN)).call)
     moments = [request.at for request in provider.requests if request.operation == "hang_up"]
     pauses = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(moments)]
     assert all(later > earlier for earlier, later in itertools.pairwise(pauses))
@@ -90,7 +90,7 @@ async def test_after_five_attempts_the_error_stands() -> None:
     provider.fail("create_conference", "refuse", times=9)
     async with client(provider) as calls:
         with pytest.raises(Unavailable) as raised:
-            await calls.create_conference()
+            await calls.direct.create_conference()
     assert len(provider.requests) == 5
     assert (raised.value.provider, raised.value.operation) == ("fake", "create_conference")
 
@@ -98,10 +98,10 @@ async def test_after_five_attempts_the_error_stands() -> None:
 async def test_too_early_is_tried_again() -> None:
     provider = FakeProvider(answer_after=1)
     async with client(provider) as calls:
-        conference = await calls.create_conference()
-        call = await calls.create_call(ANN, into=conference)
+        conference = await calls.direct.create_conference()
+        call = (await calls.direct.create_call(ANN, into=conference)).call
         answered = evolve(call, state=confkit.provider.CallState.ANSWERED)  # the application thinks so
-        member = await calls.add_member(conference, answered)
+        member = await calls.direct.add_member(conference, answered)
     assert member.state is confkit.provider.MemberState.JOINED
     assert set(sent(provider, "add_member")[:-1]) == {"NotReady"}
 
@@ -110,7 +110,7 @@ async def test_a_rate_limit_is_waited_for_as_long_as_the_provider_says() -> None
     provider = FakeProvider()
     provider.fail("create_call", "rate-limit", times=7, seconds=12)
     async with client(provider) as calls:
-        await calls.create_call(ANN)
+        await calls.direct.create_call(ANN)
     assert sent(provider, "create_call") == ["RateLimited"] * 7 + ["ok"]
     first, *_, last = (request.at for request in provider.requests)
     assert 7 * 12 <= (last - first).total_seconds() < 7 * 12 + 1
@@ -121,17 +121,17 @@ async def test_patience_with_a_rate_limit_ends() -> None:
     provider.fail("create_call", "rate-limit", times=1000, seconds=12)
     async with client(provider) as calls:
         with anyio.fail_after(200), pytest.raises(RateLimited):
-            await calls.create_call(ANN)
+            await calls.direct.create_call(ANN)
     assert provider.exchange.rings == {}
 
 
 async def test_a_refusal_stands() -> None:
     provider = FakeProvider()
     async with client(provider) as calls:
-        conference = await calls.create_conference()
-        await calls.end_conference(conference)
+        conference = await calls.direct.create_conference()
+        await calls.direct.end_conference(conference)
         with pytest.raises(Conflict):
-            await calls.create_call(ANN, into=conference)
+            await calls.direct.create_call(ANN, into=conference)
     assert sent(provider, "create_call") == ["Conflict"]
 
 
@@ -149,7 +149,7 @@ async def test_a_missing_capability_is_refused_before_the_wire(
     async with client(provider) as calls:
         arguments = () if operation == "create_bridge" else (confkit.Bridge(provider="fake", id="b"),)
         with pytest.raises(Unsupported) as raised:
-            await getattr(calls, operation)(*arguments)
+            await getattr(calls.direct, operation)(*arguments)
     assert raised.value.capability == capability
     assert provider.requests == []
 
@@ -158,11 +158,11 @@ async def test_bad_addresses_and_caller_ids_are_refused_before_the_wire() -> Non
     provider = FakeProvider()
     async with AsyncClient(provider) as calls:
         for attempt in (
-            lambda: calls.create_call("12345", caller_id=OURS),
-            lambda: calls.create_call(ANN),
-            lambda: calls.create_call(ANN, caller_id="sip:us@example.com"),
-            lambda: calls.create_conference(),
-            lambda: calls.transfer(confkit.Call(provider="fake", id="c"), "nobody", caller_id=OURS),
+            lambda: calls.direct.create_call("12345", caller_id=OURS),
+            lambda: calls.direct.create_call(ANN),
+            lambda: calls.direct.create_call(ANN, caller_id="sip:us@example.com"),
+            lambda: calls.direct.create_conference(),
+            lambda: calls.direct.transfer(confkit.Call(provider="fake", id="c"), "nobody", caller_id=OURS),
         ):
             with pytest.raises(PolicyError):
                 await attempt()
@@ -191,34 +191,34 @@ async def test_media_and_settings_that_the_provider_lacks_are_refused_before_the
         voices={"en_US": frozenset({"Kate"}), "de_DE": frozenset({"Hans"})},
     )
     async with client(provider, plugins=[less]) as calls:
-        room = await calls.create_conference()
-        call = await calls.create_call(ANN, into=room)
-        member = await calls.add_member(room, call)
+        room = await calls.direct.create_conference()
+        call = (await calls.direct.create_call(ANN, into=room)).call
+        member = await calls.direct.add_member(room, call)
         before = len(provider.requests)
         unsupported: list[tuple[str, Callable[[], Awaitable[object]]]] = [
-            ("play: call", lambda: calls.say(call, "Hello")),
-            ("play: url", lambda: calls.play(room, "https://example.com/a.wav")),
-            ("play: stop", lambda: calls.stop_playing(room)),
-            ("record: conference", lambda: calls.record(room, confkit.RecordAction.START)),
-            ("record: pause", lambda: calls.record(call, confkit.RecordAction.PAUSE)),
-            ("member: hold", lambda: calls.update_member(member, hold=True)),
+            ("play: call", lambda: calls.direct.say(call, "Hello")),
+            ("play: url", lambda: calls.direct.play(room, "https://example.com/a.wav")),
+            ("play: stop", lambda: calls.direct.stop_playing(room)),
+            ("record: conference", lambda: calls.direct.record(room, confkit.RecordAction.START)),
+            ("record: pause", lambda: calls.direct.record(call, confkit.RecordAction.PAUSE)),
+            ("member: hold", lambda: calls.direct.update_member(member, hold=True)),
         ]
         for capability, attempt in unsupported:
             with pytest.raises(Unsupported, match=capability):
                 await attempt()
         invalid: list[tuple[str, Callable[[], Awaitable[object]]]] = [
-            ("11 characters", lambda: calls.say(room, "a" * 11)),
-            ("no text", lambda: calls.say(room, "  ")),
-            ("unknown locale 'fr_FR'", lambda: calls.say(room, "Hi", locale="fr_FR")),
-            ("unknown voice 'Hans'", lambda: calls.say(room, "Hi", voice="Hans", locale="en_US")),
-            ("unknown voice 'Bob'", lambda: calls.say(room, "Hi", voice="Bob")),
+            ("11 characters", lambda: calls.direct.say(room, "a" * 11)),
+            ("no text", lambda: calls.direct.say(room, "  ")),
+            ("unknown locale 'fr_FR'", lambda: calls.direct.say(room, "Hi", locale="fr_FR")),
+            ("unknown voice 'Hans'", lambda: calls.direct.say(room, "Hi", voice="Hans", locale="en_US")),
+            ("unknown voice 'Bob'", lambda: calls.direct.say(room, "Hi", voice="Bob")),
         ]
         for words, attempt in invalid:
             with pytest.raises(InvalidRequest, match=words):
                 await attempt()
         assert len(provider.requests) == before
-        await calls.say(room, "Hi", voice="hans")
-        await calls.update_member(member, mute=True)
+        await calls.direct.say(room, "Hi", voice="hans")
+        await calls.direct.update_member(member, mute=True)
     assert provider.exchange.members[member.id].mute
 
 
@@ -257,7 +257,7 @@ async def test_a_native_exception_of_a_plugin_is_an_unknown_outcome_that_names_t
     broken = raises("create_call", KeyError("secret-token"))
     async with client(provider, plugins=[broken]) as calls:
         with pytest.raises(OutcomeUnknown) as raised:
-            await calls.create_call(ANN)
+            await calls.direct.create_call(ANN)
     assert isinstance(raised.value.__cause__, KeyError)
     assert "KeyError" in str(raised.value)
     assert "secret" not in str(raised.value)
@@ -269,9 +269,9 @@ async def test_a_native_exception_while_reading_is_portable_too() -> None:
     provider = FakeProvider()
     broken = raises("fetch", KeyError("secret-token"))
     async with client(provider, plugins=[broken]) as calls:
-        call = await calls.create_call(ANN)
+        call = (await calls.direct.create_call(ANN)).call
         with pytest.raises(Unavailable, match="KeyError"):
-            await calls.fetch(call)
+            await calls.direct.fetch(call)
 
 
 class Recorder:
@@ -295,7 +295,7 @@ class Recorder:
 async def test_a_wrapper_sees_an_operation_and_can_change_it() -> None:
     provider, recorder = FakeProvider(), Recorder()
     async with client(provider, plugins=[recorder]) as calls:
-        call = await calls.create_call(ANN)
+        call = (await calls.direct.create_call(ANN)).call
     assert recorder.seen == [f"{provider.requests[0].op_key} {ANN} {call.id}"]
     assert call.caller_id == "+12125550100"
 
@@ -329,7 +329,7 @@ async def test_cancellation_passes_through_as_it_is() -> None:
     provider, steps = FakeProvider(latency=2), Steps()
     async with client(provider, plugins=[steps]) as calls:
         with anyio.move_on_after(1) as scope:
-            await calls.create_call(ANN)
+            await calls.direct.create_call(ANN)
         assert scope.cancelled_caught
     assert [record.outcome for record in steps.finished] == [StepOutcome.CANCELLED]
 
@@ -346,7 +346,7 @@ async def test_a_provider_that_never_replies_is_given_up_on() -> None:
 
     async with client(provider, plugins=[Deaf()], request_timeout=timedelta(seconds=5)) as calls:
         with anyio.fail_after(30), pytest.raises(OutcomeUnknown, match="in time"):
-            await calls.create_call(ANN)
+            await calls.direct.create_call(ANN)
 
 
 # --- what is told
@@ -366,10 +366,10 @@ async def test_the_log_has_one_line_for_the_start_and_one_for_the_end_of_a_step(
     provider.fail("add_member", "error-500", times=9)
     with log_of_steps() as log:
         async with client(provider) as calls:
-            room = await calls.create_conference()
-            call = await calls.create_call(ANN, into=room)
+            room = await calls.direct.create_conference()
+            call = (await calls.direct.create_call(ANN, into=room)).call
             with pytest.raises(OutcomeUnknown):
-                await calls.add_member(room, call)
+                await calls.direct.add_member(room, call)
     assert [(line["operation"], line["phase"]) for line in log] == [
         (operation, phase)
         for operation in ("create_conference", "create_call", "add_member")
@@ -410,9 +410,9 @@ async def test_numbers_are_masked_unless_the_application_wants_them_whole(show: 
 async def test_observers_see_every_step_at_its_beginning_and_its_end() -> None:
     provider, steps = FakeProvider(), Steps()
     async with client(provider, plugins=[steps]) as calls:
-        call = await calls.create_call(ANN)
+        call = (await calls.direct.create_call(ANN)).call
         with pytest.raises(NotFound):
-            await calls.hang_up(evolve(call, id="c-nobody"))
+            await calls.direct.hang_up(evolve(call, id="c-nobody"))
     assert [record.outcome for record in steps.started] == [StepOutcome.STARTED] * 2
     assert [(record.operation, record.outcome) for record in steps.finished] == [
         ("create_call", StepOutcome.DONE),
@@ -426,7 +426,7 @@ async def test_capabilities_are_known_before_the_client_is_open() -> None:
     assert calls.capabilities.max_members == 7
     assert isinstance(calls.capabilities, Capabilities)
     with pytest.raises(confkit.ConfkitError, match="async with"):
-        await calls.create_conference()
+        await calls.direct.create_conference()
 
 
 async def test_nobody_answers_by_hand() -> None:
@@ -434,11 +434,11 @@ async def test_nobody_answers_by_hand() -> None:
     provider.party(ANN).never_answers()
     provider.party("+19195550102").busy(after=1)
     async with client(provider) as calls:
-        ringing = await calls.create_call(ANN)
+        ringing = (await calls.direct.create_call(ANN)).call
         with pytest.raises(NotReady, match="within 5 s"):
-            await calls.until_answered(ringing, timeout=timedelta(seconds=5))
-        busy = await calls.create_call("+19195550102")
+            await calls.direct.until_answered(ringing, timeout=timedelta(seconds=5))
+        busy = (await calls.direct.create_call("+19195550102")).call
         with pytest.raises(Conflict, match="busy"):
-            await calls.until_answered(busy)
-        await calls.hang_up(ringing)
+            await calls.direct.until_answered(busy)
+        await calls.direct.hang_up(ringing)
     assert provider.exchange.still_up() == ()

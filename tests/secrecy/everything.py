@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+from attrs import evolve
 
 from confkit import AsyncClient, Meeting, Party, WebhookRequest
-from confkit.models.records import Bridge, Call, CallState, Conference, Member, RecordAction
+from confkit.models.records import Bridge, Call, CallState, Conference, Dialled, Member, RecordAction
 
 from .marks import CALLER, DIGITS, LATER, PASSWORD, PEOPLE, SECRET, STRANGER, USER, Seen, basic
 
@@ -26,46 +27,51 @@ async def by_hand(client: AsyncClient, seen: Seen) -> None:
     """The portable operations one by one; after one that failed, the next get values that nobody made."""
     name = client.provider_name
     see = seen.attempt
-    room = await see("create_conference", client.create_conference()) or Conference(provider=name, key="k", id="none")
-    calls = [
-        await see("create_call", client.create_call(who, into=room))
-        or Call(provider=name, id="none", to=who, caller_id=CALLER, state=CallState.ANSWERED)
+    room = await see("create_conference", client.direct.create_conference()) or Conference(
+        provider=name, key="k", id="none"
+    )
+    nobody = Call(provider=name, id="none", caller_id=CALLER, state=CallState.ANSWERED)
+    dialled = [
+        await see("create_call", client.direct.create_call(who, into=room)) or Dialled(call=evolve(nobody, to=who))
         for who in PEOPLE
     ]
-    members = []
-    for call in calls:
-        up = await see("until_answered", client.until_answered(call, timeout=timedelta(seconds=2)))
-        member = await see("add_member", client.add_member(room, up or call, answer_timeout=timedelta(seconds=1)))
+    calls, members = [each.call for each in dialled], []
+    await see("join", client.direct.join(dialled[2], room, answer_timeout=1))
+    for call in calls[:2]:
+        up = await see("until_answered", client.direct.until_answered(call, timeout=timedelta(seconds=2)))
+        member = await see(
+            "add_member", client.direct.add_member(room, up or call, answer_timeout=timedelta(seconds=1))
+        )
         members.append(member or Member(provider=name, id="none", call_id=call.id, conference=room))
-    await see("update_member", client.update_member(members[0], mute=True))
-    await see("update_conference", client.update_conference(room, mute=True))
-    await see("play", client.play(room, f"http://{USER}:x@127.0.0.1:9/a.wav"))
-    await see("say", client.say(room, f"call {STRANGER}"))
-    await see("stop_playing", client.stop_playing(room))
+    await see("update_member", client.direct.update_member(members[0], mute=True))
+    await see("update_conference", client.direct.update_conference(room, mute=True))
+    await see("play", client.direct.play(room, f"http://{USER}:x@127.0.0.1:9/a.wav"))
+    await see("say", client.direct.say(room, f"call {STRANGER}"))
+    await see("stop_playing", client.direct.stop_playing(room))
     for target in (room, calls[0]):
-        await see("record", client.record(target, RecordAction.START))
-    await see("send_digits", client.send_digits(calls[0], DIGITS))
-    await see("transfer", client.transfer(calls[1], LATER))
+        await see("record", client.direct.record(target, RecordAction.START))
+    await see("send_digits", client.direct.send_digits(calls[0], DIGITS))
+    await see("transfer", client.direct.transfer(calls[1], LATER))
     for ref in (room, calls[0], Bridge(provider=name, id="none")):
-        await see("fetch", client.fetch(ref))
-    await see("remove_member", client.remove_member(members[0]))
+        await see("fetch", client.direct.fetch(ref))
+    await see("remove_member", client.direct.remove_member(members[0]))
     await see("reject_call", client.reject_call(calls[2]))
     for call in calls:
-        await see("hang_up", client.hang_up(call))
-    await see("end_conference", client.end_conference(room))
-    bridge = await see("create_bridge", client.create_bridge()) or Bridge(provider=name, id="none")
-    await see("create_bridge", client.create_bridge(*calls[:2]))
-    await see("end_bridge", client.end_bridge(bridge))
+        await see("hang_up", client.direct.hang_up(call))
+    await see("end_conference", client.direct.end_conference(room))
+    bridge = await see("create_bridge", client.direct.create_bridge()) or Bridge(provider=name, id="none")
+    await see("create_bridge", client.direct.create_bridge(*calls[:2]))
+    await see("end_bridge", client.direct.end_bridge(bridge))
 
 
 async def by_mistake(client: AsyncClient, seen: Seen) -> None:
     """What is refused before it is sent, addresses that are no addresses among it."""
     for odd in (PEOPLE[0][1:], f"tel:{PEOPLE[0]}", f"+1-{PEOPLE[0][2:]}", f"{PEOPLE[0]}:x@pbx", f"sip:{PEOPLE[0]}"):
-        await seen.attempt("create_call", client.create_call(odd))
-        await seen.attempt("create_call", client.create_call(LATER, caller_id=odd))
+        await seen.attempt("create_call", client.direct.create_call(odd))
+        await seen.attempt("create_call", client.direct.create_call(LATER, caller_id=odd))
         await seen.attempt("connect", _entered(client.connect(odd, *PEOPLE, caller_id=odd)))
     await seen.attempt("connect", _entered(client.connect(*PEOPLE, PEOPLE[0])))
-    await seen.attempt("create_call", client.create_call(LATER, provider_options={"tag": SECRET, "odd": SECRET}))
+    await seen.attempt("create_call", client.direct.create_call(LATER, provider_options={"tag": SECRET, "odd": SECRET}))
 
 
 async def _entered(meeting: Meeting) -> None:

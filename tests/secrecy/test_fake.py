@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from confkit import AsyncClient, Meeting
+from confkit.client.direct import Direct
 
 from .everything import by_hand, by_mistake, meet, operations_of, show, show_client
 from .marks import CALLER, LATER, PEOPLE, Observer, Seen
@@ -52,7 +53,7 @@ async def test_nothing_marked_comes_out(log: str, fault: str, caplog: pytest.Log
     seen.assert_clean()
     assert len(captured.entries if log == "structlog" else caplog.records) > 20
     if fault == "none":
-        everything = operations_of(AsyncClient) | operations_of(Meeting)
+        everything = operations_of(AsyncClient) | operations_of(Direct) | operations_of(Meeting)
         assert everything - seen.tried <= {"receive", "changed", "finish"}
         assert {"create_call", "add_member", "admit", "transfer", "play", "add"} <= seen.done
         assert {"PolicyError", "QuorumNotReached", "MeetingError"} <= set(seen.errors)

@@ -21,7 +21,7 @@ MUTATIONS = {
     ),
     "skip a hang-up": (
         "confkit.workflows.leg",
-        'await self.flow.step("hang_up", self.call)',
+        'await own.flow.step("hang_up", own.call)',
         "pass",
         "nothing is left behind",
     ),

@@ -25,7 +25,7 @@ from confkit import (
     Policy,
     StepRecord,
 )
-from confkit.provider import STOP, Capabilities, Member, Snapshot, hookimpl
+from confkit.provider import STOP, Capabilities, Dialled, Member, Snapshot, hookimpl
 
 
 async def meets() -> None:
@@ -52,15 +52,18 @@ async def meets() -> None:
 
 
 async def by_hand(client: AsyncClient) -> None:
-    conference = await client.create_conference()
-    call = await client.create_call("+19195550101", into=conference, answer_timeout=timedelta(seconds=20))
-    member = await client.add_member(conference, call)
+    conference = await client.direct.create_conference()
+    dialled = await client.direct.create_call("+19195550101", into=conference, answer_timeout=timedelta(seconds=20))
+    call = dialled.call
+    assert_type(dialled, Dialled)
+    assert_type(await client.direct.join(dialled, conference), Member)
+    member = await client.direct.add_member(conference, call)
     assert_type(conference, Conference)
     assert_type(call, Call)
     assert_type(member, Member)
-    assert_type(await client.create_bridge(call, call), Bridge)
-    assert_type(await client.fetch(conference), Snapshot)
-    await client.add_member(call, conference)  # type: ignore[arg-type]
+    assert_type(await client.direct.create_bridge(call, call), Bridge)
+    assert_type(await client.direct.fetch(conference), Snapshot)
+    await client.direct.add_member(call, conference)  # type: ignore[arg-type]
     call.state = confkit.provider.CallState.ENDED  # type: ignore[misc]
 
 
@@ -74,7 +77,9 @@ def blocking() -> None:
         meeting.mute(5)  # type: ignore[arg-type]
         for event in meeting.events():
             assert_type(event, Event)
-        assert_type(client.create_conference(), Conference)
+        conference = client.direct.create_conference()
+        assert_type(conference, Conference)
+        assert_type(client.direct.join(client.direct.create_call("+19195550101", into=conference), conference), Member)
 
 
 class Provider(confkit.provider.ProviderSpec):

@@ -39,10 +39,10 @@ async def test_more_parties_than_phones() -> None:
     client = confkit.AsyncClient(fake, caller_id=OURS)
     TestPhones(client, PHONES[:1])
     async with client:
-        conference = await client.create_conference()
-        await client.create_call(CUSTOMERS[0], into=conference)
+        conference = await client.direct.create_conference()
+        await client.direct.create_call(CUSTOMERS[0], into=conference)
         with pytest.raises(confkit.provider.InvalidRequest, match="1 test phones, and this is one more party"):
-            await client.create_call(CUSTOMERS[1], into=conference)
+            await client.direct.create_call(CUSTOMERS[1], into=conference)
     assert list(fake.exchange.rings) == [PHONES[0]]
 
 
@@ -52,7 +52,7 @@ async def test_a_lost_dial_is_found_at_the_test_phone() -> None:
     client = confkit.AsyncClient(fake, caller_id=OURS)
     TestPhones(client, PHONES)
     async with client:
-        call = await client.create_call(CUSTOMERS[0], into=await client.create_conference())
+        call = (await client.direct.create_call(CUSTOMERS[0], into=await client.direct.create_conference())).call
     assert call.to == PHONES[0]
     assert len(fake.exchange.rings[PHONES[0]]) == 1
 

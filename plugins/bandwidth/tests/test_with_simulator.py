@@ -11,6 +11,7 @@ import pytest
 from confkit_bandwidth import confkit_create_provider
 from confkit_bandwidth.simulator import Running, Simulator
 
+from confkit import AsyncClient
 from confkit.provider import (
     STOP,
     BridgeState,
@@ -24,6 +25,7 @@ from confkit.provider import (
     Media,
     MemberOptions,
     MemberPatch,
+    Membership,
     MemberState,
     Op,
     RecordAction,
@@ -153,3 +155,30 @@ async def test_a_wrong_secret(simulator: Running, op: Any) -> None:
     with pytest.raises(errors.Unauthenticated):
         await made.create_conference(spec=ConferenceSpec(caller_id=NUMBER), op=op())
     await made.aclose()
+
+
+@pytest.mark.parametrize("answered_after", [0, 0.3])
+async def test_the_three_steps_through_the_client(simulator: Running, answered_after: float) -> None:
+    people = [f"+1919555010{n}" for n in range(3)]
+    simulator.run(lambda exchange: [exchange.party(who).answers(after=answered_after) for who in people])
+    settings: dict[str, Any] = {
+        "user_id": simulator.user_id,
+        "token": simulator.token,
+        "secret": simulator.secret,
+        "base_url": simulator.base_url,
+        "limits": "off",
+    }
+    async with AsyncClient("bandwidth", caller_id=NUMBER, **settings) as client:
+        conference = await client.direct.create_conference()
+        calls = [await client.direct.create_call(who, into=conference) for who in people]
+        members = [await client.direct.join(call, conference) for call in calls]
+        assert [call.membership for call in calls] == [Membership.EXPLICIT] * 3
+        assert [member.state for member in members] == [MemberState.JOINED] * 3
+        assert {member.conference.id for member in members} == {conference.id}
+        for call in calls:
+            await client.direct.hang_up(call.call)
+        await client.direct.end_conference(conference)
+        account = await client.direct.fetch(conference)
+        assert account.conference is not None
+        assert account.conference.state is ConferenceState.ENDED
+    assert all(call["state"] == "completed" for call in simulator.state()["calls"])

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
 from confkit.client.client import AsyncClient
+from confkit.client.direct import Direct
 from confkit.client.meeting import Meeting
 from confkit.ingest.meeting_view import MeetingState, Who
 from confkit.models.capabilities import Capabilities
@@ -290,6 +291,34 @@ class BlockingMeeting(_Wrapper):
         return repr(self._wrapped)
 
 
+class BlockingDirect(_Wrapper):
+    """A provider's operations by hand, for code that does not await; it is ``client.direct``."""
+
+    def __init__(self, loop: _Loop, direct: Direct) -> None:
+        self._loop = loop
+        self._wrapped: Direct = direct
+
+    create_conference = _Blocking(Direct.create_conference)
+    create_call = _Blocking(Direct.create_call)
+    until_answered = _Blocking(Direct.until_answered)
+    join = _Blocking(Direct.join)
+    add_member = _Blocking(Direct.add_member)
+    update_member = _Blocking(Direct.update_member)
+    remove_member = _Blocking(Direct.remove_member)
+    update_conference = _Blocking(Direct.update_conference)
+    end_conference = _Blocking(Direct.end_conference)
+    hang_up = _Blocking(Direct.hang_up)
+    create_bridge = _Blocking(Direct.create_bridge)
+    end_bridge = _Blocking(Direct.end_bridge)
+    play = _Blocking(Direct.play)
+    say = _Blocking(Direct.say)
+    stop_playing = _Blocking(Direct.stop_playing)
+    record = _Blocking(Direct.record)
+    send_digits = _Blocking(Direct.send_digits)
+    transfer = _Blocking(Direct.transfer)
+    fetch = _Blocking(Direct.fetch)
+
+
 class Client(_Wrapper):
     """Connects people through one provider, for code that does not await.
 
@@ -354,25 +383,12 @@ class Client(_Wrapper):
 
         return BlockingMeeting(self._loop, self._loop.run(planned))
 
-    create_conference = _Blocking(AsyncClient.create_conference)
-    create_call = _Blocking(AsyncClient.create_call)
-    until_answered = _Blocking(AsyncClient.until_answered)
-    add_member = _Blocking(AsyncClient.add_member)
-    update_member = _Blocking(AsyncClient.update_member)
-    remove_member = _Blocking(AsyncClient.remove_member)
-    update_conference = _Blocking(AsyncClient.update_conference)
-    end_conference = _Blocking(AsyncClient.end_conference)
-    hang_up = _Blocking(AsyncClient.hang_up)
+    @property
+    def direct(self) -> BlockingDirect:
+        """The provider's operations by hand, one step each: what meetings are made of."""
+        return BlockingDirect(self._loop, self._wrapped.direct)
+
     reject_call = _Blocking(AsyncClient.reject_call)
-    create_bridge = _Blocking(AsyncClient.create_bridge)
-    end_bridge = _Blocking(AsyncClient.end_bridge)
-    play = _Blocking(AsyncClient.play)
-    say = _Blocking(AsyncClient.say)
-    stop_playing = _Blocking(AsyncClient.stop_playing)
-    record = _Blocking(AsyncClient.record)
-    send_digits = _Blocking(AsyncClient.send_digits)
-    transfer = _Blocking(AsyncClient.transfer)
-    fetch = _Blocking(AsyncClient.fetch)
     receive = _Blocking(AsyncClient.receive)
 
     def incoming(self) -> Iterator[IncomingCall]:

@@ -12,16 +12,17 @@ import anyio
 import pluggy
 from anyio.abc import TaskGroup
 
+from confkit.client.arguments import incoming_call, refuse_reference
+from confkit.client.direct import Direct, run_by_hand
 from confkit.client.engine import Engine, EngineOptions
 from confkit.client.meeting import ConnectOptions, Meeting
-from confkit.client.operations import Operations
 from confkit.ingest.router import INCOMING
 from confkit.ingest.webhooks import Addresses, Receiver
 from confkit.models.capabilities import Capabilities
 from confkit.models.durations import Duration, duration
 from confkit.models.errors import ConfkitError, SettingsError
 from confkit.models.events import IncomingCall, WebhookReply, WebhookRequest
-from confkit.models.records import Party
+from confkit.models.records import Call, Party
 from confkit.provider.discovery import open_provider
 from confkit.provider.settings import Secret
 from confkit.runtime.home import CLOSED
@@ -29,7 +30,7 @@ from confkit.steps.executor import Steps
 from confkit.workflows.policy import Policy
 
 
-class AsyncClient(Operations):
+class AsyncClient:
     """Connects people through one provider; on asyncio and on trio.
 
     Args:
@@ -90,6 +91,7 @@ class AsyncClient(Operations):
         elif user.reveal() is not None or password.reveal() is not None:
             raise SettingsError("confkit", ["webhook_user and webhook_password are for a public_url"])
         self._receiver = Receiver(self._addresses, self._reachable)
+        self._direct = Direct(self._running_steps, self._caller_id)
 
     @property
     def provider(self) -> Any:
@@ -148,6 +150,11 @@ class AsyncClient(Operations):
         engine = self._running
         return tuple(Meeting(engine, None, view) for view in engine.views.values())
 
+    @property
+    def direct(self) -> Direct:
+        """The provider's operations by hand, one step each: what meetings are made of."""
+        return self._direct
+
     # --- what the provider reports, and who calls in
 
     @property
@@ -186,6 +193,17 @@ class AsyncClient(Operations):
         with self._running.callers.clone() as callers:
             async for call in callers:
                 yield call
+
+    async def reject_call(self, call: IncomingCall | Call) -> None:
+        """Refuse a call that has come in; refusing one that has ended succeeds.
+
+        Raises:
+            Unsupported: the provider cannot refuse calls.
+            InvalidRequest: it is no call of this provider's.
+        """
+        steps = self._running_steps()
+        refuse_reference(steps, "reject_call", "call", call, Call, IncomingCall)
+        await run_by_hand(steps, "reject_call", incoming_call(call) if isinstance(call, IncomingCall) else call)
 
     async def __aenter__(self) -> Self:
         if self._engine is not None:
@@ -267,6 +285,5 @@ class AsyncClient(Operations):
         self._engine.home.check()
         return self._engine
 
-    @property
-    def _steps(self) -> Steps:
+    def _running_steps(self) -> Steps:
         return self._running.steps

@@ -7,8 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from confkit.client.engine import Engine
-from confkit.client.operations import (
+from confkit.client.arguments import (
     file,
     incoming_call,
     refuse_media,
@@ -17,6 +16,7 @@ from confkit.client.operations import (
     refuse_type,
     spoken,
 )
+from confkit.client.engine import Engine
 from confkit.ingest.meeting_view import MeetingState, MeetingView, Who
 from confkit.ingest.watching import EventStream
 from confkit.models import errors
@@ -52,20 +52,16 @@ from confkit.models.trace import Trace
 from confkit.workflows.flow import FlowId
 from confkit.workflows.messages import (
     Add,
+    Argument,
     Command,
     EndReason,
     Failure,
     MeetingEnd,
-    Play,
-    Record,
+    Perform,
     Remove,
     Reply,
-    SendDigits,
-    Transfer,
-    UpdateConference,
-    UpdateMember,
 )
-from confkit.workflows.policy import Mode, party_of, plan
+from confkit.workflows.policy import Mode, Plan, party_of, plan
 
 
 @frozen(kw_only=True)
@@ -269,7 +265,7 @@ class Meeting:
         """Nobody is heard; members that were muted themselves stay so when it is switched off."""
         self._require("update_conference")
         refuse_type("mute_all", bool, on=on)
-        await self._ask(UpdateConference(**self._for(None), patch=ConferencePatch(mute=on)))
+        await self._perform("update_conference", None, ConferencePatch(mute=on))
 
     async def play(self, url: str, *, to: Who | None = None, loop: bool = False) -> None:
         """Play a file to everyone, or to one party."""
@@ -294,13 +290,13 @@ class Meeting:
         kind = "call" if of is not None else self._room_kind()
         refuse_type("record", RecordAction, action=action)
         refuse_recording(self._engine.steps.capabilities, kind, action)
-        await self._ask(Record(**self._for(self._maybe(of)), action=action))
+        await self._perform("record", self._maybe(of), action)
 
     async def send_digits(self, who: Who, digits: str) -> None:
         """Send DTMF to a party."""
         self._require("send_digits")
         refuse_type("send_digits", str, digits=digits)
-        await self._ask(SendDigits(**self._for(self.participant(who)), digits=digits))
+        await self._perform("send_digits", self.participant(who), digits)
 
     async def transfer(self, who: Who, to: str) -> None:
         """Hand a party over to another address; it leaves the meeting."""
@@ -308,7 +304,7 @@ class Meeting:
         refuse_type("transfer", str, to=to)
         if problem := problem_with(to):
             raise PolicyError([problem])
-        await self._ask(Transfer(**self._for(self.participant(who)), to=to))
+        await self._perform("transfer", self.participant(who), to, self._expect_entered().caller_id)
 
     def events(self) -> EventStream:
         """What happens from now on, until the meeting is over.
@@ -353,7 +349,7 @@ class Meeting:
     async def _update(self, who: Who, patch: MemberPatch) -> None:
         self._require("update_member")
         refuse_patch(self._engine.steps.capabilities, patch)
-        await self._ask(UpdateMember(**self._for(self.participant(who)), patch=patch))
+        await self._perform("update_member", self.participant(who), patch)
 
     async def _play(self, media: Media, to: Who | None) -> None:
         self._require("play")
@@ -363,7 +359,11 @@ class Meeting:
         else:
             kind = "member" if participant.member_id is not None else "call"
         refuse_media(self._engine.steps.capabilities, kind, media)
-        await self._ask(Play(**self._for(participant), media=media))
+        await self._perform("play", participant, media)
+
+    async def _perform(self, operation: str, on: Participant | None, *arguments: Argument) -> None:
+        """Have one operation of the contract carried out on a party, or on the room."""
+        await self._ask(Perform(**self._for(on), operation=operation, arguments=arguments))
 
     def _room_kind(self) -> str:
         return "conference" if self.mode is Mode.CONFERENCE else "bridge"
@@ -379,7 +379,7 @@ class Meeting:
         return {
             "id": self._view.next_command(),
             "owner": f"{self.id}/owner",
-            "leg": None if participant is None else f"{self.id}/{participant.id}",
+            "target": None if participant is None else f"{self.id}/{participant.id}",
         }
 
     async def _ask(self, command: Any) -> Reply:
@@ -397,7 +397,7 @@ class Meeting:
             while (reply := self._view.reply_to(command.id)) is None:
                 if self._view.end is not None:
                     raise MeetingEnded("the meeting is over", participants=self.participants)
-                if command.leg is not None and self._view.is_over(command.leg):
+                if command.target is not None and self._view.is_over(command.target):
                     if isinstance(command, Remove):
                         return Reply(command=command.id)
                     raise MeetingError("the party left meanwhile", participants=self.participants)
@@ -408,10 +408,11 @@ class Meeting:
             raise _raised(reply.failure, self._engine.steps.provider)
         return reply
 
-    def _expect_entered(self) -> None:
+    def _expect_entered(self) -> Plan:
         if self._view.plan is None:
             self._engine.check()
             raise MeetingError("enter the meeting first: async with client.connect(...) as meeting")
+        return self._view.plan
 
 
 def _fate(person: Participant) -> str:

@@ -114,7 +114,8 @@ class ProviderError(ConfkitError):
         raw: the provider's error payload, for programs; never part of the message.
 
     Attributes:
-        left_behind: where a meeting failed with this error, one sentence for each thing that was not undone.
+        left_behind: where a meeting or ``client.direct.join`` failed with this error, one sentence for each thing that
+            was not undone.
     """
 
     #: May the core send the same request again once it has waited? Only where the provider certainly

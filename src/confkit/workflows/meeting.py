@@ -31,7 +31,7 @@ from confkit.models.records import (
     Party,
     Snapshot,
 )
-from confkit.workflows.commands import control_room
+from confkit.workflows.commands import perform_for_all
 from confkit.workflows.flow import Flow, Program, op_key
 from confkit.workflows.leg import EXPLANATION, ask_about, callback_url, leg
 from confkit.workflows.legs import Seat, Table
@@ -50,12 +50,10 @@ from confkit.workflows.messages import (
     MeetingBrief,
     MeetingEnd,
     Message,
-    Play,
+    Perform,
     Proceed,
-    Record,
     Reply,
     Stage,
-    UpdateConference,
 )
 from confkit.workflows.policy import Mode, problems_with_addition
 
@@ -159,19 +157,23 @@ async def _let_on(flow: Flow, table: Table) -> None:
             seat.let_on = True
             await flow.send(seat.id, Proceed(into=table.room))
     elif pair := table.pair():
-        try:
-            table.room = await flow.step("create_bridge", tuple(seat.call for seat in pair))
-        except (Conflict, NotFound) as error:
-            # One of them may have hung up while the request was on its way; then that is what happened, and no error.
-            table.unexplained = Failure.of(error)
-            for seat in pair:
-                await ask_about(flow, seat.call)
-            return
-        except ProviderError as error:
-            table.failure = Failure.of(error)
-            return
+        await _bridge(flow, table, pair)
+
+
+async def _bridge(flow: Flow, table: Table, pair: list[Seat]) -> None:
+    """Connect two who have both answered."""
+    try:
+        table.room = bridge = await flow.step("create_bridge", tuple(seat.call for seat in pair))
+    except (Conflict, NotFound) as error:
+        # One of them may have hung up while the request was on its way; then that is what happened, and no error.
+        table.unexplained = Failure.of(error)
         for seat in pair:
-            await flow.send(seat.id, Proceed(into=table.room))
+            await ask_about(flow, seat.call)
+    except ProviderError as error:
+        table.failure = Failure.of(error)
+    else:
+        for seat in pair:
+            await flow.send(seat.id, Proceed(into=bridge))
 
 
 async def _open_again(flow: Flow, table: Table) -> None:
@@ -213,7 +215,7 @@ async def _verdict(flow: Flow, table: Table) -> EndReason | None:
     return None
 
 
-async def _heed(flow: Flow, table: Table, message: Message | None) -> bool:
+async def _heed(flow: Flow, table: Table, message: Message) -> bool:
     """Take in one message; ``True`` when the application wants the meeting over."""
     room = table.room
     match message:
@@ -226,21 +228,23 @@ async def _heed(flow: Flow, table: Table, message: Message | None) -> bool:
         case Happened(event=ConferenceEnded(conference_id=conference_id)):
             for seat in table.note_end(conference_id):
                 await flow.send(seat.id, message)
-        case Add():
-            await _add(flow, table, message)
-        case UpdateConference() | Play() | Record():
-            if message.leg is not None:
-                await _pass_on(flow, table, message.leg, message)
-            else:
-                failure = await control_room(flow, table.room, message)
-                await flow.send(message.owner, Reply(command=message.id, failure=failure))
-        case Command(leg=str() as leg):
-            await _pass_on(flow, table, leg, message)
-        case End():
-            return True
+        case Command():
+            await _carry_out(flow, table, message)
     if table.room is not room:
         await _tell_room(flow, table)
-    return False
+    return isinstance(message, End)
+
+
+async def _carry_out(flow: Flow, table: Table, command: Command) -> None:
+    """Do what the application asks for, or hand it to the leg that it is about; each command gets one reply."""
+    match command:
+        case Add():
+            await _add(flow, table, command)
+        case Perform(target=None):
+            failure = await perform_for_all(flow, table.room, command)
+            await flow.send(command.owner, Reply(command=command.id, failure=failure))
+        case Command(target=str() as leg):
+            await _pass_on(flow, table, leg, command)
 
 
 async def _meet_conference(flow: Flow, table: Table, started: ConferenceStarted) -> None:
@@ -336,6 +340,26 @@ async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
     for seat in reversed(table.unfinished):
         await flow.send(seat.id, HangUp(done=seat in together))
     ended = await _end_with(flow, table, together)
+    await _until_all_have_reported(flow, table)
+    left_behind = [
+        f"the call to {seat.party.label} may still be up: its leg did not report" for seat in table.present
+    ] + [seat.left_behind for seat in table.seats.values() if seat.left_behind]
+    left_behind += await _hang_up_who_is_only_told_to_have_ended(flow, table)
+    await _look_for_orphans(flow, table)
+    if not ended:
+        left_behind += await _end_room(flow, table.room)
+    left_behind += await _end_room(flow, table.old_bridge)
+    return MeetingEnd(
+        reason=reason,
+        established=table.established,
+        failure=table.failure,
+        left_behind=tuple(left_behind),
+        orphans=tuple(table.orphans.values()),
+    )
+
+
+async def _until_all_have_reported(flow: Flow, table: Table) -> None:
+    """Wait until every leg is over, or for as long as is reasonable."""
     while table.unfinished:
         match await flow.receive(UNDO_PATIENCE):
             case None:
@@ -347,27 +371,19 @@ async def _undo(flow: Flow, table: Table, reason: EndReason) -> MeetingEnd:
             case Command() as command:
                 failure = Failure(kind="MeetingEnded", message="the meeting is ending")
                 await flow.send(command.owner, Reply(command=command.id, failure=failure))
-    left_behind = [
-        f"the call to {seat.party.label} may still be up: its leg did not report" for seat in table.present
-    ] + [seat.left_behind for seat in table.seats.values() if seat.left_behind]
-    left_behind += await _hang_up_who_is_only_told_to_have_ended(flow, table)
-    await _look_for_orphans(flow, table)
-    for room in (None if ended else table.room, table.old_bridge):
-        try:
-            if isinstance(room, Conference):
-                await flow.step("end_conference", room)
-            elif isinstance(room, Bridge):
-                await flow.step("end_bridge", room)
-        except ProviderError as error:
-            kind = "conference" if isinstance(room, Conference) else "bridge"
-            left_behind.append(f"{kind} {room.id if room else ''} may still be open ({error})")
-    return MeetingEnd(
-        reason=reason,
-        established=table.established,
-        failure=table.failure,
-        left_behind=tuple(left_behind),
-        orphans=tuple(table.orphans.values()),
-    )
+
+
+async def _end_room(flow: Flow, room: Conference | Bridge | None) -> list[str]:
+    """End the conference or bridge; gives what may still be open."""
+    kind = "conference" if isinstance(room, Conference) else "bridge"
+    try:
+        if isinstance(room, Conference):
+            await flow.step("end_conference", room)
+        elif room is not None:
+            await flow.step("end_bridge", room)
+    except ProviderError as error:
+        return [f"{kind} {room.id if room else ''} may still be open ({error})"]
+    return []
 
 
 def _who_is_hung_up_with_the_conference(table: Table) -> list[Seat]:

@@ -184,12 +184,12 @@ class Command:
 
     Args:
         id: for the reply, which goes to ``owner``.
-        leg: whom it concerns; ``None`` for the whole meeting.
+        target: the leg that it is about; ``None`` for the whole meeting.
     """
 
     id: str
     owner: str
-    leg: str | None = None
+    target: str | None = None
 
 
 @frozen(kw_only=True)
@@ -205,46 +205,20 @@ class Remove(Command):
     """Take a party out and hang up."""
 
 
-@frozen(kw_only=True)
-class UpdateMember(Command):
-    """Mute, hold, deafen or coach a party."""
-
-    patch: MemberPatch
+#: What an operation is told beside what it is about.
+Argument = str | MemberPatch | ConferencePatch | Media | RecordAction
 
 
 @frozen(kw_only=True)
-class UpdateConference(Command):
-    """Mute or hold everyone."""
+class Perform(Command):
+    """Carry out one operation of the contract, on the meeting's room or on one party.
 
-    patch: ConferencePatch
+    Args:
+        arguments: those that follow the conference, bridge, call or member in the contract, in its order.
+    """
 
-
-@frozen(kw_only=True)
-class Play(Command):
-    """Play or stop, for all or for one."""
-
-    media: Media
-
-
-@frozen(kw_only=True)
-class Record(Command):
-    """Record, for all or for one."""
-
-    action: RecordAction
-
-
-@frozen(kw_only=True)
-class SendDigits(Command):
-    """Send DTMF to a party."""
-
-    digits: str
-
-
-@frozen(kw_only=True)
-class Transfer(Command):
-    """Hand a party over to another address."""
-
-    to: str = field(repr=False)
+    operation: str
+    arguments: tuple[Argument, ...] = field(default=(), repr=False)
 
 
 @frozen(kw_only=True)
@@ -309,24 +283,7 @@ class MeetingEnd:
     orphans: tuple[str, ...] = ()
 
 
-Message = (
-    LegReport
-    | Proceed
-    | HangUp
-    | Happened
-    | Add
-    | Remove
-    | UpdateMember
-    | UpdateConference
-    | Play
-    | Record
-    | SendDigits
-    | Transfer
-    | End
-    | Established
-    | Adopted
-    | Reply
-)
+Message = LegReport | Proceed | HangUp | Happened | Add | Remove | Perform | End | Established | Adopted | Reply
 
 #: The kinds of events that a workflow acts on; others only change what is shown of the meeting.
 HEEDED = (

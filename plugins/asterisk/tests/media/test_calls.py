@@ -38,12 +38,12 @@ async def test_every_end_has_its_outcome(connect: Any, phones: Phones, hear: Any
 async def test_a_call_that_still_rings_is_cancelled(connect: Any, phones: Phones) -> None:
     ringing = phones.add("+19195550113", manner=Manner.RING)
     async with connect() as client:
-        call = await client.create_call(ringing.user)
+        call = (await client.direct.create_call(ringing.user)).call
         await phones.until(lambda: ringing.ringing)
-        await client.hang_up(call)
-        await client.hang_up(call)
+        await client.direct.hang_up(call)
+        await client.direct.hang_up(call)
         await phones.until(lambda: not ringing.ringing)
-        ended = (await client.fetch(call)).calls[0]
+        ended = (await client.direct.fetch(call)).calls[0]
         assert ended.cause is not None
         assert ended.cause.value == "cancelled"
 
@@ -75,29 +75,30 @@ async def test_an_incoming_call_is_answered_into_the_meeting(
 async def test_an_incoming_call_is_refused(connect: Any, phones: Phones, engine: Engine) -> None:
     ann, _, cleo, *_ = phones.five()
     async with connect() as client:
-        dialled = await client.create_call(ann.user)  # so events come in: nobody rings an engine that nobody hears
+        # So events come in: nobody rings an engine that nobody hears.
+        dialled = await client.direct.create_call(ann.user)
         cleo.call(f"sip:+12015550100@127.0.0.1:{engine.sip_port}", ("127.0.0.1", engine.sip_port))
         async with aclosing(client.incoming()) as calls:
             call = await anext(calls)
         await client.reject_call(call)
         await client.reject_call(call)
         await phones.until(lambda: cleo.refused == 1)
-        await client.hang_up(dialled)
+        await client.direct.hang_up(dialled.call)
 
 
 async def test_wrong_credentials_are_said(connect: Any) -> None:
     async with connect(password="wrong") as client:
         with pytest.raises(Unauthenticated):
-            await client.create_conference()
+            await client.direct.create_conference()
 
 
 async def test_an_endpoint_that_is_not_configured_is_said(connect: Any) -> None:
     async with connect(endpoint="PJSIP/{number}@elsewhere", sip_endpoint=None) as client:
         with pytest.raises(InvalidRequest, match="configured"):
-            await client.create_call("+19195550101")
+            await client.direct.create_call("+19195550101")
 
 
 async def test_what_cannot_be_dialled_is_refused_before_the_wire(connect: Any) -> None:
     async with connect() as client:
         with pytest.raises(PolicyError):
-            await client.create_call("sip:nonsense")
+            await client.direct.create_call("sip:nonsense")

@@ -131,24 +131,24 @@ async def test_the_engine_is_on_this_machine_only(connect: Any, phones: Phones, 
 async def test_the_operations_by_hand(connect: Any, phones: Phones, hear: Any) -> None:
     three = phones.five()[:3]
     async with connect() as client:
-        conference = await client.create_conference()
-        calls = [await client.create_call(phone.user, into=conference) for phone in three]
-        members = [await client.add_member(conference, call) for call in calls]
+        conference = await client.direct.create_conference()
+        calls = [await client.direct.create_call(phone.user, into=conference) for phone in three]
+        members = [await client.direct.join(call, conference) for call in calls]
         await hear(three)
-        await client.update_member(members[0], deaf=True)
+        await client.direct.update_member(members[0], deaf=True)
         await hear(three, deaf=three[:1])
-        await client.update_member(members[0], deaf=False)
-        await client.remove_member(members[2])
-        await client.remove_member(members[2])
+        await client.direct.update_member(members[0], deaf=False)
+        await client.direct.remove_member(members[2])
+        await client.direct.remove_member(members[2])
         await hear(three, muted=three[2:], deaf=three[2:])
         assert three[2].up
-        snapshot = await client.fetch(conference)
+        snapshot = await client.direct.fetch(conference)
         assert {member.call_id for member in snapshot.members if member.state.value == "joined"} == {
-            call.id for call in calls[:2]
+            dialled.call.id for dialled in calls[:2]
         }
-        await client.hang_up(calls[2])
-        await client.end_conference(conference)
-        await client.end_conference(conference)
+        await client.direct.hang_up(calls[2].call)
+        await client.direct.end_conference(conference)
+        await client.direct.end_conference(conference)
         await phones.until(lambda: not any(phone.up for phone in three))
 
 
@@ -160,7 +160,7 @@ async def test_fifty_by_raising_the_policys_maximum(connect: Any, phones: Phones
             await client.connect(*everyone).__aenter__()
     async with connect(policy=Policy(maximum=50)) as client, client.connect(*everyone) as meeting:
         assert [person.outcome for person in meeting.participants] == [Outcome.JOINED] * 50
-        snapshot = await client.fetch(meeting.conference)
+        snapshot = await client.direct.fetch(meeting.conference)
         assert sum(member.state.value == "joined" for member in snapshot.members) == 50
     assert [phone.rang for phone in fifty] == [1] * 50
     assert meeting.left_behind == ()

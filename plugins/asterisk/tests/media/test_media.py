@@ -94,26 +94,26 @@ async def test_a_coach_is_heard_by_one_only_and_hears_all(connect: Any, phones: 
     coach, agent, customer, *_ = phones.five()
     group = [coach, agent, customer]
     async with connect() as client:
-        conference = await client.create_conference()
-        calls = {phone.user: await client.create_call(phone.user, into=conference) for phone in group}
-        members = {user: await client.add_member(conference, call) for user, call in calls.items()}
+        conference = await client.direct.create_conference()
+        calls = {phone.user: await client.direct.create_call(phone.user, into=conference) for phone in group}
+        members = {user: await client.direct.join(call, conference) for user, call in calls.items()}
         await hear(group)
-        await client.update_member(members[coach.user], coach=calls[agent.user].id)
+        await client.direct.update_member(members[coach.user], coach=calls[agent.user].call.id)
         want = {
             coach.user: {agent.user, customer.user},
             agent.user: {coach.user, customer.user},
             customer.user: {agent.user},
         }
         await phones.until(lambda: hearing(group) == want, describe=lambda: hearing(group))
-        await client.update_member(members[coach.user], mute=True)
+        await client.direct.update_member(members[coach.user], mute=True)
         await hear(group, muted=[coach])
-        await client.update_member(members[coach.user], mute=False, coach="")
+        await client.direct.update_member(members[coach.user], mute=False, coach="")
         await hear(group)
-        await client.update_member(members[coach.user], coach=calls[agent.user].id)
+        await client.direct.update_member(members[coach.user], coach=calls[agent.user].call.id)
         await phones.until(lambda: hearing(group) == want, describe=lambda: hearing(group))
         coach.hang_up()  # what coaching took goes with the coach
         await hear([agent, customer])
-        await client.end_conference(conference)
+        await client.direct.end_conference(conference)
 
 
 async def test_a_conference_and_a_call_are_recorded(connect: Any, phones: Phones, hear: Any, engine: Engine) -> None:
@@ -185,20 +185,20 @@ async def test_what_is_switched_off_and_on_again_at_once(connect: Any, phones: P
     coach, agent, customer, *_ = phones.five()
     group = [coach, agent, customer]
     async with connect() as client:
-        conference = await client.create_conference()
-        calls = [await client.create_call(phone.user, into=conference) for phone in group]
-        members = [await client.add_member(conference, call) for call in calls]
+        conference = await client.direct.create_conference()
+        calls = [await client.direct.create_call(phone.user, into=conference) for phone in group]
+        members = [await client.direct.join(call, conference) for call in calls]
         for _ in range(15):
-            await client.update_member(members[0], coach=calls[1].id)
-            await client.update_member(members[0], coach="")
-            await client.record(calls[2], RecordAction.START)
-            await client.record(calls[2], RecordAction.STOP)
+            await client.direct.update_member(members[0], coach=calls[1].call.id)
+            await client.direct.update_member(members[0], coach="")
+            await client.direct.record(calls[2].call, RecordAction.START)
+            await client.direct.record(calls[2].call, RecordAction.STOP)
         await hear(group)
-        await client.update_member(members[0], coach=calls[1].id)
+        await client.direct.update_member(members[0], coach=calls[1].call.id)
         want = {
             coach.user: {agent.user, customer.user},
             agent.user: {coach.user, customer.user},
             customer.user: {agent.user},
         }
         await phones.until(lambda: hearing(group) == want, describe=lambda: hearing(group))
-        await client.end_conference(conference)
+        await client.direct.end_conference(conference)

@@ -108,14 +108,14 @@ class DeclarationRules(Area):
             before = harness.mutations()
             attempts: list[Awaitable[object]] = []
             if can.bridging is Bridging.NONE:
-                attempts.append(bench.client.create_bridge())
+                attempts.append(bench.client.direct.create_bridge())
             for flag in sorted(_WORDS["member"] - can.member):
                 change: dict[str, Any] = {flag: "c" if flag == "coach" else True}
-                attempts.append(bench.client.update_member(member, **change))
+                attempts.append(bench.client.direct.update_member(member, **change))
             if "conference" not in can.play:
-                attempts.append(bench.client.say(conference, "Welcome"))
+                attempts.append(bench.client.direct.say(conference, "Welcome"))
             if "conference" not in can.record:
-                attempts.append(bench.client.record(conference, RecordAction.START))
+                attempts.append(bench.client.direct.record(conference, RecordAction.START))
             for attempt in attempts:
                 try:
                     await attempt

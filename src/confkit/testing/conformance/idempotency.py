@@ -146,12 +146,12 @@ class IdempotencyRules(Area):
     async def test_a_lost_dial(self, harness: Harness) -> None:
         """Through the portable API: whatever can be done about a lost reply is done, except ringing again."""
         async with on_bench(harness, Trouble.LOST_REPLY, "create_call") as bench:
-            conference = await bench.client.create_conference()
+            conference = await bench.client.direct.create_conference()
             to = bench.party()
             can = bench.capabilities
             findable = "create_call" in can.finds or can.idempotency is not Idempotency.NONE
             try:
-                await bench.client.create_call(to, into=conference)
+                await bench.client.direct.create_call(to, into=conference)
             except OutcomeUnknown:
                 check(not findable, rules.ADOPTS, "it was not found")
             else:

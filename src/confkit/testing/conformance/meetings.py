@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from confkit.client.meeting import Meeting
-from confkit.models.errors import QuorumNotReached
+from confkit.models.errors import ProviderError, QuorumNotReached
 from confkit.models.records import Outcome
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import Area
@@ -32,6 +32,28 @@ class MeetingRules(Area):
             await self._nothing_is_up(bench, rules.CONNECTS)
             rang = {harness.rings(to) for to in people}
             check(rang == {1}, rules.DIALS_ONCE, f"phones rang {sorted(rang)} times")
+
+    async def test_by_hand(self, harness: Harness) -> None:
+        """The three steps that every shape has, through the portable API."""
+        async with on_bench(harness) as bench:
+            try:
+                await self._by_hand(bench)
+            except ProviderError as error:
+                raise broken(rules.BY_HAND, f"{type(error).__name__}: {error}") from error
+            await self._nothing_is_up(bench, rules.BY_HAND)
+
+    async def _by_hand(self, bench: Bench) -> None:
+        direct = bench.client.direct
+        conference = await direct.create_conference()
+        calls = [await direct.create_call(bench.party(), into=conference) for _ in range(2)]
+        members = [await direct.join(call, conference) for call in calls]
+        rooms = {member.conference.id for member in members}
+        check(len(rooms) == 1 and None not in rooms, rules.BY_HAND, f"they are in {len(rooms)} conferences")
+        inside = await bench.members(members[0].conference)
+        check(inside.keys() == {call.call.id for call in calls}, rules.BY_HAND, "not everyone is in")
+        for call in calls:
+            await direct.hang_up(call.call)
+        await direct.end_conference(conference)
 
     async def test_outcomes(self, harness: Harness) -> None:
         async with on_bench(harness) as bench:

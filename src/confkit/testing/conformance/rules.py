@@ -235,5 +235,9 @@ ALL_MISTAKES = Rule("settings", "One SettingsError lists every unknown and missi
 # Meetings
 
 CONNECTS = Rule("meetings", "A meeting on this provider connects everyone, and leaves nothing up when it ends")
+BY_HAND = Rule(
+    "meetings",
+    "By hand, a conference is created, calls are dialled into it, each joins, and ending both leaves nothing up",
+)
 OUTCOMES = Rule("meetings", "Everyone has an outcome: joined, busy, no answer, rejected, left")
 UNDOES = Rule("meetings", "A meeting that fails or is cancelled leaves no call up")
