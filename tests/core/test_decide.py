@@ -217,6 +217,7 @@ def test_on_a_guess_nothing_is_sent_again() -> None:
 @pytest.mark.parametrize(
     ("error", "before", "attempt", "after"),
     [
+        (DOWN, dial(attempt=0, failed=0), 1, dial()),
         (DOWN, dial(), 2, dial(attempt=2, failed=2)),
         (REFUSED, dial(), 2, dial(attempt=2, failed=2)),
         (LIMITED, dial(), 2, dial(attempt=2, failed=1)),

@@ -147,7 +147,7 @@ async def test_nothing_is_looked_up_that_the_provider_cannot_look_up() -> None:
         provider = Scripted(create_call=[failed()], **replies, capabilities=capabilities)
         with pytest.raises(OutcomeUnknown):
             await steps(provider).run(dial())
-        assert provider.of("find") == []
+        assert [each.operation for each in provider.sent] == ["create_call"]
 
 
 async def test_a_look_up_that_fails_proves_nothing() -> None:

@@ -190,13 +190,13 @@ def _told_pause(error: RateLimited, operation: str, rates: Iterable[RateClass], 
     """Seconds that the provider asks for, half a minute at most; else the longest average distance in a class."""
     if error.retry_after is not None:
         return min(max(error.retry_after.total_seconds(), 0.0), 30.0) + 0.05 * spread
-    spacing = max(((rate.per / rate.limit).total_seconds() for rate in rates if operation in rate.costs), default=0)
-    return max(spacing, 1.0) * spread
+    spacings = [(rate.per / rate.limit).total_seconds() for rate in rates if operation in rate.costs]
+    return max([1.0, *spacings]) * spread
 
 
 def _doubling(failed: int, key: str) -> float:
     """Seconds after so many failures; none where an earlier run's is the only one."""
-    return min(0.2 * 2 ** (failed - 1), 5.0) * _spread(key, failed) if failed else 0.0
+    return float(0.2 * 2 ** (failed - 1)) * _spread(key, failed) if failed else 0.0
 
 
 def _spread(key: str, number: int) -> float:
