@@ -145,8 +145,10 @@ async def test_nothing_is_looked_up_that_the_provider_cannot_look_up() -> None:
     replies: dict[str, Any]
     for capabilities, replies in ((finds("add_member"), looks), (finds("create_call"), {})):
         provider = Scripted(create_call=[failed()], **replies, capabilities=capabilities)
+        begun = anyio.current_time()
         with pytest.raises(OutcomeUnknown):
             await steps(provider).run(dial())
+        assert anyio.current_time() == begun
         assert [each.operation for each in provider.sent] == ["create_call"]
 
 
