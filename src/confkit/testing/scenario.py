@@ -6,10 +6,13 @@ A scenario is a frozen value. It can be printed, compared, made simpler, and pla
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from attrs import evolve, frozen
+
+T = TypeVar("T")
+Value = TypeVar("Value", "Post", "Gathering", "Scenario")
 
 #: Operations that faults are drawn for; those that matter most stand there more than once.
 _OPERATIONS = (
@@ -395,75 +398,134 @@ def _post(chance: random.Random) -> Post:
 
 def simpler(scenario: Scenario) -> Iterator[Scenario]:
     """Scenarios that are a little simpler than this one, the greatest simplifications first."""
-    gatherings = scenario.gatherings
-    if len(gatherings) > 1:
-        for index in range(len(gatherings)):
-            yield evolve(scenario, gatherings=_without(gatherings, index))
+    for way in _WAYS:
+        yield from way(scenario)
+
+
+def _fewer_gatherings(scenario: Scenario) -> Iterator[Scenario]:
+    if len(scenario.gatherings) > 1:
+        for fewer in _each_without(scenario.gatherings):
+            yield evolve(scenario, gatherings=fewer)
+
+
+def _no_mishaps(scenario: Scenario) -> Iterator[Scenario]:
     if len(scenario.mishaps) > 1:
         yield evolve(scenario, mishaps=())
-    for index, meeting in enumerate(gatherings):
-        for other in _simpler_gatherings(meeting):
-            yield evolve(scenario, gatherings=(*gatherings[:index], other, *gatherings[index + 1 :]))
+
+
+def _a_simpler_gathering(scenario: Scenario) -> Iterator[Scenario]:
+    for index, gathering in enumerate(scenario.gatherings):
+        for way in _WAYS_OF_A_GATHERING:
+            for other in way(gathering):
+                yield evolve(scenario, gatherings=_with(scenario.gatherings, index, other))
+
+
+def _fewer_mishaps(scenario: Scenario) -> Iterator[Scenario]:
     for index, mishap in enumerate(scenario.mishaps):
         yield evolve(scenario, mishaps=_without(scenario.mishaps, index))
         if mishap.times > 1:
-            once = evolve(mishap, times=1)
-            yield evolve(scenario, mishaps=(*scenario.mishaps[:index], once, *scenario.mishaps[index + 1 :]))
-    for name in ("foreign", "false", "lost", "breaks", "twice", "late"):
-        if getattr(scenario.post, name):
-            calmer: dict[str, Any] = {name: 0.0}
-            yield evolve(scenario, post=evolve(scenario.post, **calmer))
-    plain = Scenario(seed=scenario.seed, gatherings=())
-    for name in (
-        *(
-            "post",
-            "client_cancelled",
-            "strict",
-            "rates",
-            "skew",
-            "lists_ended",
-            "whole_seconds",
-            "end_hangs_up",
-            "latency",
-        ),
-        *("max_members", "maximum", "idempotency", "events", "bridge", "shape"),
-    ):
-        if getattr(scenario, name) != getattr(plain, name):
-            yield evolve(scenario, **{name: getattr(plain, name)})
+            yield evolve(scenario, mishaps=_with(scenario.mishaps, index, evolve(mishap, times=1)))
 
 
-def _simpler_gatherings(meeting: Gathering) -> Iterator[Gathering]:
-    if meeting.deeds:
-        yield evolve(meeting, deeds=(), others=())
-    for index in range(len(meeting.deeds)):
-        yield evolve(meeting, deeds=_without(meeting.deeds, index))
-    if len(meeting.people) > 4:
-        half = len(meeting.people) // 2
-        yield _with_people(meeting, meeting.people[:half])
-    for index in range(len(meeting.people)):
-        yield _with_people(meeting, _without(meeting.people, index))
-    if meeting.others and not any(deed.person >= len(meeting.people) for deed in meeting.deeds):
-        yield evolve(meeting, others=())
-    for index, person in enumerate(meeting.people):
+def _a_truer_post(scenario: Scenario) -> Iterator[Scenario]:
+    for post in _plainer(scenario.post, Post(), ("foreign", "false", "lost", "breaks", "twice", "late")):
+        yield evolve(scenario, post=post)
+
+
+def _a_plainer_platform(scenario: Scenario) -> Iterator[Scenario]:
+    names = (
+        *("post", "client_cancelled", "strict", "rates", "skew", "lists_ended", "whole_seconds", "end_hangs_up"),
+        *("latency", "max_members", "maximum", "idempotency", "events", "bridge", "shape"),
+    )
+    return _plainer(scenario, Scenario(seed=scenario.seed, gatherings=()), names)
+
+
+#: In this order, the greatest simplifications first.
+_WAYS: tuple[Callable[[Scenario], Iterator[Scenario]], ...] = (
+    _fewer_gatherings,
+    _no_mishaps,
+    _a_simpler_gathering,
+    _fewer_mishaps,
+    _a_truer_post,
+    _a_plainer_platform,
+)
+
+
+def _no_deeds(gathering: Gathering) -> Iterator[Gathering]:
+    if gathering.deeds:
+        yield evolve(gathering, deeds=(), others=())
+
+
+def _fewer_deeds(gathering: Gathering) -> Iterator[Gathering]:
+    for fewer in _each_without(gathering.deeds):
+        yield evolve(gathering, deeds=fewer)
+
+
+def _half_the_people(gathering: Gathering) -> Iterator[Gathering]:
+    if len(gathering.people) > 4:
+        yield _with_people(gathering, gathering.people[: len(gathering.people) // 2])
+
+
+def _fewer_people(gathering: Gathering) -> Iterator[Gathering]:
+    for fewer in _each_without(gathering.people):
+        yield _with_people(gathering, fewer)
+
+
+def _no_others(gathering: Gathering) -> Iterator[Gathering]:
+    if gathering.others and not any(deed.person >= len(gathering.people) for deed in gathering.deeds):
+        yield evolve(gathering, others=())
+
+
+def _a_plainer_person(gathering: Gathering) -> Iterator[Gathering]:
+    for index, person in enumerate(gathering.people):
         plain = Person(name=person.name, address=person.address)
         if person != plain:
-            yield evolve(meeting, people=(*meeting.people[:index], plain, *meeting.people[index + 1 :]))
-    plain_meeting = Gathering(people=())
-    for name in ("cancellation", "leaves", "growable", "answer_timeout", "quorum", "starts", "stays"):
-        if getattr(meeting, name) != getattr(plain_meeting, name):
-            yield evolve(meeting, **{name: getattr(plain_meeting, name)})
+            yield evolve(gathering, people=_with(gathering.people, index, plain))
 
 
-def _with_people(meeting: Gathering, people: tuple[Person, ...]) -> Gathering:
+def _a_plainer_gathering(gathering: Gathering) -> Iterator[Gathering]:
+    names = ("cancellation", "leaves", "growable", "answer_timeout", "quorum", "starts", "stays")
+    return _plainer(gathering, Gathering(people=()), names)
+
+
+#: As for a scenario.
+_WAYS_OF_A_GATHERING: tuple[Callable[[Gathering], Iterator[Gathering]], ...] = (
+    _no_deeds,
+    _fewer_deeds,
+    _half_the_people,
+    _fewer_people,
+    _no_others,
+    _a_plainer_person,
+    _a_plainer_gathering,
+)
+
+
+def _plainer(item: Value, plain: Value, names: Iterable[str]) -> Iterator[Value]:
+    """The item with one of these as in the plain one, for each in which they differ."""
+    for name in names:
+        if getattr(item, name) != getattr(plain, name):
+            yield evolve(item, **{name: getattr(plain, name)})
+
+
+def _with_people(gathering: Gathering, people: tuple[Person, ...]) -> Gathering:
     """With fewer invited, and the deeds that still have somebody to be about."""
-    gone = len(meeting.people) - len(people)
+    gone = len(gathering.people) - len(people)
     deeds = tuple(
-        evolve(deed, person=deed.person - gone) if deed.person >= len(meeting.people) else deed
-        for deed in meeting.deeds
-        if deed.person < len(people) or deed.person >= len(meeting.people)
+        evolve(deed, person=deed.person - gone) if deed.person >= len(gathering.people) else deed
+        for deed in gathering.deeds
+        if deed.person < len(people) or deed.person >= len(gathering.people)
     )
-    return evolve(meeting, people=people, deeds=deeds)
+    return evolve(gathering, people=people, deeds=deeds)
 
 
-def _without(items: tuple[Any, ...], index: int) -> tuple[Any, ...]:
+def _with(items: tuple[T, ...], index: int, item: T) -> tuple[T, ...]:
+    return (*items[:index], item, *items[index + 1 :])
+
+
+def _without(items: tuple[T, ...], index: int) -> tuple[T, ...]:
     return (*items[:index], *items[index + 1 :])
+
+
+def _each_without(items: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
+    """The items with one of them left out, for each of them."""
+    return (_without(items, index) for index in range(len(items)))
