@@ -32,7 +32,7 @@ MUTATIONS = {
         "nothing is left behind",
     ),
     "let a cancellation interrupt the undoing": (
-        "confkit.meeting",
+        "confkit.client.meeting",
         "with anyio.CancelScope(shield=True):\n            await self._engine.runtime.send",
         "with anyio.CancelScope(shield=False):\n            await self._engine.runtime.send",
         "it ends",
@@ -56,13 +56,13 @@ MUTATIONS = {
         "nobody is rung too late",
     ),
     "take duplicates for news": (
-        "confkit.meeting",
+        "confkit.client.meeting",
         "if fact in self._told:",
         "if False:",
         "facts are told once",
     ),
     "tell again what a look shows again": (
-        "confkit.meeting",
+        "confkit.client.meeting",
         "if settings == told:",
         "if False:",
         "facts are told once",

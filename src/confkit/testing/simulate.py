@@ -24,7 +24,8 @@ from attrs import frozen
 
 from confkit.testing.invariants import Violation, summary, violations
 from confkit.testing.replay import Chronicle, crashing
-from confkit.testing.scenario import Scenario, draw, simpler
+from confkit.testing.scenario import Scenario, draw
+from confkit.testing.simpler import simpler
 from confkit.testing.simulation import Story, play
 from confkit.workflows.flows import InProcessRuntime, RuntimeFactory
 
