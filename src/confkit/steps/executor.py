@@ -19,7 +19,6 @@ What may be sent again, and when (:mod:`confkit.steps.decide` decides it, ``test
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,13 +39,14 @@ from confkit.models.errors import (
 )
 from confkit.models.records import Call, CallSpec, Op, Party
 from confkit.models.text import one_line
-from confkit.models.trace import StepOutcome, StepRecord, Trace, finished, ids_of
+from confkit.models.trace import StepOutcome, StepRecord, finished, ids_of
 from confkit.provider.discovery import implements
 from confkit.steps.clock import Clock
 from confkit.steps.decide import Adopt, Look, LookUp, Raise, SendAgain, Tried, decide, decide_read
-from confkit.steps.log import enabled, logger
+from confkit.steps.log import logger
 from confkit.steps.operations import OPERATIONS, READS, adopted, cost_key, find_hint, is_repeatable
 from confkit.steps.rate_limits import Pacer, Priority, Withdrawal
+from confkit.steps.reporting import WELL, StepReporter
 
 
 @frozen(kw_only=True)
@@ -107,9 +107,9 @@ class Steps:
         self._timeout = request_timeout
         self._patience = 2 * request_timeout.total_seconds()
         self._show = (lambda number: number) if show_numbers else masked
-        self.traces: dict[str, Trace] = {}
         self._log = logger()
-        self._logs_starts, self._logs_ends = enabled(self._log, logging.DEBUG), enabled(self._log, logging.INFO)
+        self._reporter = StepReporter(manager.hook, self._log)
+        self.traces = self._reporter.traces
 
     def label(self, party: Party) -> str:
         """How a party is called in the trace and in the log."""
@@ -132,9 +132,9 @@ class Steps:
         """
         state = _Attempts(began=self.clock.now())
         # Most of what a step costs is its record, so one that nobody looks at is not written.
-        record = self._record(request, state) if self._is_watched(request) else None
+        record = self._record(request, state) if self._reporter.is_heard(request.meeting) else None
         if record is not None:
-            self._note(record)
+            self._reporter.tell(record)
         outcome, error, result = StepOutcome.CANCELLED, None, None
         try:
             self.require(request.operation)
@@ -144,8 +144,8 @@ class Steps:
             outcome, error = _outcome_of(failure), str(failure)
             raise
         finally:
-            if record is not None or outcome not in _WELL:
-                self._note(
+            if record is not None or outcome not in WELL:
+                self._reporter.tell(
                     finished(
                         record or self._record(request, state),
                         outcome,
@@ -348,14 +348,6 @@ class Steps:
                 return self._show(argument.to)
         return None
 
-    def _is_watched(self, request: StepRequest) -> bool:
-        return (
-            request.meeting in self.traces
-            or self._logs_starts
-            or self._logs_ends
-            or bool(self.hook.step_started.get_hookimpls() or self.hook.step_finished.get_hookimpls())
-        )
-
     def _record(self, request: StepRequest, state: _Attempts) -> StepRecord:
         """A step as it begins."""
         return StepRecord(
@@ -368,32 +360,6 @@ class Steps:
             started_at=state.began,
             **ids_of(*request.arguments),
         )
-
-    def _note(self, record: StepRecord) -> None:
-        if (trace := self.traces.get(record.meeting or "")) is not None:
-            trace.note(record)
-        if record.outcome is StepOutcome.STARTED:
-            if self._logs_starts:
-                self._log.debug("step", phase="start", **record.line())
-            self._tell(self.hook.step_started, record)
-        else:
-            if record.outcome not in _WELL:
-                self._log.warning("step", phase="end", **record.line())
-            elif self._logs_ends:
-                self._log.info("step", phase="end", **record.line())
-            self._tell(self.hook.step_finished, record)
-
-    def _tell(self, observers: pluggy.HookCaller, record: StepRecord) -> None:
-        """An observer that fails must not change what happens to people."""
-        if not observers.get_hookimpls():
-            return
-        try:
-            observers(step=record)
-        except Exception:
-            self._log.exception("observer_failed", hook=observers.name)
-
-
-_WELL = (StepOutcome.DONE, StepOutcome.ADOPTED)
 
 
 @define
