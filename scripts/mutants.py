@@ -5,7 +5,7 @@ was not noticed. It takes hours, so it is no part of ``.ci/run``. What was tried
 run tries only what has changed, or was not noticed.
 
     uv run --group mutants python scripts/mutants.py              every module
-    uv run --group mutants python scripts/mutants.py steps pacing these only
+    uv run --group mutants python scripts/mutants.py steps/decide  this only
     uv run --group mutants python scripts/mutants.py --report     run nothing, tell what the last runs found
 
 Fails when a mutant survives that ``scripts/mutants.toml`` does not name with the reason why no test can notice it.
@@ -32,20 +32,23 @@ NAMED = Path(__file__).with_suffix(".toml")
 MUTMUT = Path(sys.executable).with_name("mutmut")
 #: The modules that decide, with the tests that hold each: fast ones, for they run some thousand times.
 MODULES = {
-    "policy": ["tests/core/test_policy.py"],
-    "pacing": ["tests/core/test_pacing.py"],
-    "steps": [
+    "workflows/policy": ["tests/core/test_policy.py"],
+    "steps/rate_limits": ["tests/core/test_pacing.py"],
+    "steps/decide": ["tests/core/test_decide.py"],
+    "steps/operations": ["tests/core/test_one_step.py", "tests/core/test_one_step_unknown.py"],
+    "steps/reporting": ["tests/core/test_one_step.py", "tests/core/test_steps.py"],
+    "steps/executor": [
         "tests/core/test_one_step.py",
         "tests/core/test_one_step_unknown.py",
         "tests/core/test_steps.py",
         "tests/core/test_steps_doubt.py",
     ],
-    "sequence": ["tests/core/test_flow_meeting.py"],
-    "leg": ["tests/core/test_flow_leg.py"],
-    "table": ["tests/core/test_flow_meeting.py"],
-    "roster": ["tests/core/test_roster_facts.py", "tests/core/test_roster.py"],
-    "intake": ["tests/core/test_intake_keeps.py", "tests/core/test_intake.py"],
-    "webhooks": ["tests/core/test_receiver.py", "tests/webhooks/test_receive.py"],
+    "workflows/meeting": ["tests/core/test_flow_meeting.py"],
+    "workflows/leg": ["tests/core/test_flow_leg.py"],
+    "workflows/legs": ["tests/core/test_flow_meeting.py"],
+    "ingest/participants": ["tests/core/test_roster_facts.py", "tests/core/test_roster.py"],
+    "ingest/router": ["tests/core/test_intake_keeps.py", "tests/core/test_intake.py"],
+    "ingest/webhooks": ["tests/core/test_receiver.py", "tests/webhooks/test_receive.py"],
 }
 #: Lines that write the log: what it says in passing is nobody's contract.
 LOGGING = [r"\b_?log\.(debug|info|warning|exception)\(", r"\blogger\(\)\."]
@@ -95,7 +98,7 @@ def prepare(module: str) -> Path:
     for name in ("src", "tests", "conftest.py"):
         link = folder / name
         if not link.is_symlink():
-            link.symlink_to(Path("../..") / name)
+            link.symlink_to(os.path.relpath(ROOT / name, folder))
     # mutmut copies the tests over those of the last run, and would go on running what has been deleted since
     shutil.rmtree(folder / "mutants" / "tests", ignore_errors=True)
     # and it would not learn which tests reach a function that is new

@@ -274,13 +274,6 @@ async def test_an_order_to_withdraw_stops_who_waits_and_whoever_comes_to_wait() 
     assert late.cancel_called
 
 
-def test_the_spacing_of_an_operation() -> None:
-    pacer = Pacer([CALLS, ROOMS, CROSS])
-    assert pacer.spacing("create_call") == timedelta(seconds=10) / 3
-    assert pacer.spacing("both") == timedelta(seconds=1.5)
-    assert pacer.spacing("hang_up") == timedelta(0)
-
-
 request = st.tuples(
     st.sampled_from(["create_call", "add", "end", "look", "both", "double"]),
     st.sampled_from(Priority),

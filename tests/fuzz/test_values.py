@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from confkit import AsyncClient, Party
 from confkit.models.addresses import canonical, is_e164, is_sip, masked, problem_with
 from confkit.models.errors import SettingsError
-from confkit.provider.http import id_from_location, redacted, without_credentials
+from confkit.provider import id_from_location, without_credentials
+from confkit.provider.http_errors import redacted
 from confkit.provider.settings import Settings
 
 from .strategies import JSON, ODD, SCALARS

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from confkit.models.errors import OutcomeUnknown, ProviderError, Unavailable
-from confkit.provider.http import ErrorTable, Http, HttpSettings
+from confkit.provider import ErrorTable, Http, HttpSettings
 
 from .conftest import OK, Authority, Serve, Server, reset
 

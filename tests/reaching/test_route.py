@@ -20,7 +20,7 @@ from confkit_bandwidth.settings import BandwidthSettings
 
 from confkit.models.errors import SettingsError
 from confkit.models.records import Call, Op
-from confkit.provider.http import ErrorTable, Http, HttpSettings, NoConnection, http_url
+from confkit.provider import ErrorTable, Http, HttpSettings, NoConnection, http_url
 from confkit.provider.route import Route, excepted
 from confkit.provider.settings import Secret, Settings, without_credentials
 
@@ -342,7 +342,7 @@ def test_an_aiohttp_without_its_switch_is_not_used() -> None:
     code = """
 import anyio, aiohttp, warnings
 aiohttp.ClientSession.ATTRS = frozenset(aiohttp.ClientSession.ATTRS) - {"_retry_connection"}
-from confkit.provider.http import ErrorTable, Http
+from confkit.provider import ErrorTable, Http
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     http = Http("acme", "http://127.0.0.1:9", auth="t", errors=ErrorTable())

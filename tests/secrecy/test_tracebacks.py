@@ -25,9 +25,9 @@ import confkit.provider.discovery
 from confkit import AsyncClient, Client, SettingsError, WebhookRequest
 from confkit.models.errors import OutcomeUnknown, PluginError, ProviderError, Unavailable
 from confkit.models.records import CallSpec, ConferenceSpec, Op
+from confkit.provider import ErrorTable, Http, HttpSettings
 from confkit.provider.contract import hookimpl
 from confkit.provider.discovery import open_provider
-from confkit.provider.http import ErrorTable, Http, HttpSettings
 from confkit.provider.settings import Secret, Settings
 
 from .marks import CALLER, PASSWORD, PEOPLE, SECRET, SECRETS, STRANGER, TOKEN, USER, basic

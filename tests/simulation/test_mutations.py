@@ -14,8 +14,8 @@ MUTANT = Path(__file__).parent / "mutant.py"
 # (module, what is replaced, by what, the invariant that must notice)
 MUTATIONS = {
     "send again what may have been executed": (
-        "confkit.steps.executor",
-        "return error.answered and request.operation in self.capabilities.finds",
+        "confkit.steps.decide",
+        "return error.answered and tried.operation in capabilities.finds and Look.FAILED not in tried.looks",
         "return True",
         "nobody is dialled twice",
     ),

@@ -13,8 +13,18 @@ import anyio
 import httpx
 import pytest
 
-from confkit.provider import Call, CallSpec, Conference, Op, errors
-from confkit.provider.http import ErrorTable, Http, id_from_location, redacted, without_credentials
+from confkit.provider import (
+    Call,
+    CallSpec,
+    Conference,
+    ErrorTable,
+    Http,
+    Op,
+    errors,
+    id_from_location,
+    without_credentials,
+)
+from confkit.provider.http_errors import redacted
 
 pytestmark = [
     pytest.mark.anyio,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Callable
 
 from attrs import frozen
 
@@ -119,68 +120,175 @@ def masked(address: str) -> str:
 # --- numbers
 
 
+@frozen
+class _Mended:
+    """A number that is one step nearer to E.164.
+
+    Args:
+        how: what was done, such as ``without tel:``.
+    """
+
+    text: str
+    how: str
+
+
+@frozen
+class _Stopped:
+    """No advice leads to one number.
+
+    Args:
+        why: the end of the sentence.
+        mends: what was mended before is told all the same.
+    """
+
+    why: str
+    mends: bool = False
+
+
 def _advice(address: str) -> str:
     """How to write what is no E.164 number, as the end of a sentence."""
-    if len(address) > LONGEST_WRITTEN:
-        return "is neither an E.164 number nor a SIP URI: it is too long"
-    mends: list[str] = []
-    text = "".join(sign for sign in address if not is_unsafe(sign))
-    if text != address:
-        mends.append(f"without {_unseen(address)}")
-    plain = "".join(_ascii(sign) for sign in text)
-    if plain != text:
-        mends.append("with the + and the digits of a plain keyboard")
-    text = plain.strip()
-    if text.lower().startswith("tel:"):
-        text = text[4:].strip()
-        mends.append("without tel:")
-        if ";ext=" not in text.lower():
-            text = text.partition(";")[0]
-    if extension := _EXTENSION.search(text):
-        text = text[: extension.start()].strip()
-        mends.append("without the extension, which can be sent as digits once the call is answered")
-    compact = _SEPARATOR.sub("", text)
-    if any(sign.isalpha() for sign in compact):
-        return "is neither an E.164 number nor a SIP URI: write digits for the letters, confkit does not guess which"
-    if re.fullmatch(r"\+?[0-9]+", compact) is None:
-        return "is neither an E.164 number nor a SIP URI: it takes one + and digits"
-    if abroad := _ABROAD.match(text):
-        text = "+" + text[abroad.end() :]
-        prefix = f"{abroad[2]}, the prefix for calls abroad"
-        mends.append(f"without {prefix}, after the +" if abroad[1] else f"with + in the place of {prefix}")
-    elif not compact.startswith("+"):
-        if compact.startswith("011"):
-            mends.append("with + in its place where 011 is the prefix for calls abroad")
-        also = f"; and {', '.join(mends)}" if mends else ""
-        return (
-            "has no country code: a national number is ambiguous, "
-            f"write it in E.164 (such as +1 and ten digits for North America){also}"
+    text, mends = address, list[str]()
+    for rule in _RULES:
+        match rule(text):
+            case _Mended(text=text, how=how):
+                mends.append(how)
+            case _Stopped(why=why, mends=told):
+                return f"{why}; and {', '.join(mends)}" if told and mends else why
+    return f"is not E.164: write {masked(text)}, {', '.join(mends)}"
+
+
+def _length(text: str) -> _Stopped | None:
+    too_long = len(text) > LONGEST_WRITTEN
+    return _Stopped("is neither an E.164 number nor a SIP URI: it is too long") if too_long else None
+
+
+def _without_unseen(text: str) -> _Mended | None:
+    shown = "".join(sign for sign in text if not is_unsafe(sign))
+    return _Mended(shown, f"without {_unseen(text)}") if shown != text else None
+
+
+def _plain(text: str) -> _Mended | None:
+    plain = "".join(map(_ascii, text))
+    return _Mended(plain, "with the + and the digits of a plain keyboard") if plain != text else None
+
+
+def _without_tel(text: str) -> _Mended | None:
+    scheme, colon, number = text.partition(":")
+    if not colon or scheme.lstrip().lower() != "tel":
+        return None
+    # What follows a semicolon tells nobody apart, but for an extension, which is told below.
+    number = number if ";ext=" in number.lower() else number.partition(";")[0]
+    return _Mended(number.strip(), "without tel:")
+
+
+def _without_extension(text: str) -> _Mended | None:
+    if (extension := _EXTENSION.search(text)) is None:
+        return None
+    how = "without the extension, which can be sent as digits once the call is answered"
+    return _Mended(text[: extension.start()].rstrip(), how)
+
+
+def _letters(text: str) -> _Stopped | None:
+    if not any(sign.isalpha() for sign in text):
+        return None
+    return _Stopped(
+        "is neither an E.164 number nor a SIP URI: write digits for the letters, confkit does not guess which"
+    )
+
+
+def _signs(text: str) -> _Stopped | None:
+    if re.fullmatch(r"\+?[0-9]+", _compact(text)):
+        return None
+    return _Stopped("is neither an E.164 number nor a SIP URI: it takes one + and digits")
+
+
+def _from_abroad(text: str) -> _Mended | None:
+    if (abroad := _ABROAD.match(text)) is None:
+        return None
+    plus, digits = abroad.groups()
+    prefix = f"{digits}, the prefix for calls abroad"
+    how = f"without {prefix}, after the +" if plus else f"with + in the place of {prefix}"
+    return _Mended("+" + text[abroad.end() :], how)
+
+
+def _perhaps_from_abroad(text: str) -> _Mended | None:
+    if not _compact(text).startswith("011"):
+        return None
+    return _Mended(text, "with + in its place where 011 is the prefix for calls abroad")
+
+
+def _national(text: str) -> _Stopped | None:
+    if _compact(text).startswith("+"):
+        return None
+    return _Stopped(
+        "has no country code: a national number is ambiguous, "
+        "write it in E.164 (such as +1 and ten digits for North America)",
+        mends=True,
+    )
+
+
+def _alternative(text: str) -> _Stopped | None:
+    if _ALTERNATIVE.search(text) is None:
+        return None
+    return _Stopped(
+        "may be two numbers, parted by a stroke: write one of them with + and digits only, confkit does not guess"
+    )
+
+
+def _without_trunk(text: str) -> _Mended | _Stopped | None:
+    if (trunk := _TRUNK.search(text)) is None:
+        return None
+    country = _compact(text[: trunk.start()])
+    if _COUNTRY.fullmatch(country) is None or country in _KEEPS_ZERO | _OTHER_TRUNK:
+        return _Stopped(
+            "has a 0 in brackets that may belong to the number or not: write + and digits only, with it or "
+            "without, confkit does not guess"
         )
-    if _ALTERNATIVE.search(text):
-        return (
-            "may be two numbers, parted by a stroke: write one of them with + and digits only, confkit does not guess"
-        )
-    if trunk := _TRUNK.search(text):
-        country = _SEPARATOR.sub("", text[: trunk.start()])
-        if _COUNTRY.fullmatch(country) is None or country in _KEEPS_ZERO | _OTHER_TRUNK:
-            return (
-                "has a 0 in brackets that may belong to the number or not: write + and digits only, with it or "
-                "without, confkit does not guess"
-            )
-        text = country + text[trunk.end() :]
-        mends.append("without (0), which is dialled at home only")
-    compact = _SEPARATOR.sub("", text)
-    country_code = _COUNTRY.match(compact)
-    if country_code and country_code[0] not in _KEEPS_ZERO and compact[country_code.end() :].startswith("0"):
-        return (
-            f"has a 0 after the country code {country_code[0]}, and in most countries that 0 is dialled at home only: "
-            "write + and digits only, without it if it is so there, confkit does not guess"
-        )
-    if compact != text:
-        mends.append("without spaces or punctuation")
-    if not is_e164(compact):
-        return "is not E.164: + and 7 to 15 digits, the first not 0"
-    return f"is not E.164: write {masked(compact)}, {', '.join(mends)}"
+    return _Mended(country + text[trunk.end() :], "without (0), which is dialled at home only")
+
+
+def _zero(text: str) -> _Stopped | None:
+    compact = _compact(text)
+    country = _COUNTRY.match(compact)
+    if country is None or country[0] in _KEEPS_ZERO or not compact.startswith("0", country.end()):
+        return None
+    return _Stopped(
+        f"has a 0 after the country code {country[0]}, and in most countries that 0 is dialled at home only: "
+        "write + and digits only, without it if it is so there, confkit does not guess"
+    )
+
+
+def _without_marks(text: str) -> _Mended | None:
+    compact = _compact(text)
+    return _Mended(compact, "without spaces or punctuation") if compact != text else None
+
+
+def _digits(text: str) -> _Stopped | None:
+    return None if is_e164(text) else _Stopped("is not E.164: + and 7 to 15 digits, the first not 0")
+
+
+#: In this order; each is given what those before it have made of the address. What is left after the last is E.164.
+_RULES: tuple[Callable[[str], _Mended | _Stopped | None], ...] = (
+    _length,
+    _without_unseen,
+    _plain,
+    _without_tel,
+    _without_extension,
+    _letters,
+    _signs,
+    _from_abroad,
+    _perhaps_from_abroad,
+    _national,
+    _alternative,
+    _without_trunk,
+    _zero,
+    _without_marks,
+    _digits,
+)
+
+
+def _compact(text: str) -> str:
+    return _SEPARATOR.sub("", text)
 
 
 def _ascii(sign: str) -> str:
@@ -206,42 +314,90 @@ class _Sip:
     canonical: str
 
 
+@frozen
+class _Parts:
+    """What stands where in a text that is to be a SIP URI; any of it may be wrong.
+
+    Args:
+        place: the host as it compares, ``None`` where it is none.
+    """
+
+    length: int
+    scheme: str
+    userinfo: str
+    place: str | None
+    port: str | None
+    parameters: list[str]
+    headers: list[str]
+
+    @property
+    def user(self) -> str:
+        return self.userinfo.partition(":")[0]
+
+    @property
+    def password(self) -> str:
+        return self.userinfo.partition(":")[2]
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The parameters by name, in lower case."""
+        return dict(parameter.lower().partition("=")[::2] for parameter in self.parameters)
+
+
+#: What is wrong with a SIP URI, the first that applies (RFC 3261 section 25.1).
+_SIP_RULES: tuple[tuple[Callable[[_Parts], object], str], ...] = (
+    (lambda uri: uri.scheme not in ("sip", "sips"), "it begins with sip: or sips:"),
+    (lambda uri: uri.length > LONGEST_SIP_URI, f"it is longer than {LONGEST_SIP_URI} characters"),
+    (lambda uri: not uri.user, "nobody is named before the host"),
+    (
+        lambda uri: not (_USER.fullmatch(uri.user) and _PASSWORD.fullmatch(uri.password)),
+        "the name before the @ takes ASCII letters, digits and marks, all else as %20",
+    ),
+    (lambda uri: uri.place is None, "the host is neither a name nor an IP address (IPv6 in [ ])"),
+    (lambda uri: not _is_port(uri.port), "the port is a number from 1 to 65535"),
+    (
+        lambda uri: len(uri.values) < len(uri.parameters) or not all(map(_is_parameter, uri.parameters)),
+        "what follows a ; is name or name=value, each once",
+    ),
+    (lambda uri: not all(map(_is_header, uri.headers)), "what follows the ? is name=value, joined by &"),
+)
+
+
 def _sip(address: str) -> _Sip | str:
     """Read a SIP URI; gives what is wrong with it where it is none."""
     if not address.isprintable() and any(map(is_unsafe, address)):
         return f"write it without {_unseen(address)}"
+    uri = _parts(address)
+    return next((problem for is_wrong, problem in _SIP_RULES if is_wrong(uri)), None) or _Sip(_spelt(uri))
+
+
+def _parts(address: str) -> _Parts:
     scheme, colon, rest = address.partition(":")
-    if not colon or scheme.lower() not in ("sip", "sips"):
-        return "it begins with sip: or sips:"
-    if len(address) > LONGEST_SIP_URI:
-        return f"it is longer than {LONGEST_SIP_URI} characters"
-    userinfo, at, rest = rest.rpartition("@")
-    user, colon, password = userinfo.partition(":")
-    if not at or not user:
-        return "nobody is named before the host"
-    if _USER.fullmatch(user) is None or _PASSWORD.fullmatch(password) is None:
-        return "the name before the @ takes ASCII letters, digits and marks, all else as %20"
+    userinfo, _, rest = rest.rpartition("@")
     rest, question, tail = rest.partition("?")
     hostport, *parameters = rest.split(";")
     bracket, host, port = _host_and_port(hostport)
-    if (place := _ip6(host) if bracket else _name_or_ip4(host)) is None:
-        return "the host is neither a name nor an IP address (IPv6 in [ ])"
-    if port is not None and not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
-        return "the port is a number from 1 to 65535"
-    known = dict(parameter.lower().partition("=")[::2] for parameter in parameters)
-    if len(known) < len(parameters) or not all(_is_parameter(parameter) for parameter in parameters):
-        return "what follows a ; is name or name=value, each once"
-    headers = tail.split("&") if question else []
-    if not all(_is_header(header) for header in headers):
-        return "what follows the ? is name=value, joined by &"
-    telling = [f";{name}={_folded(known[name])}" for name in _TELLING if name in known]
+    return _Parts(
+        length=len(address),
+        scheme=scheme.lower() if colon else "",
+        userinfo=userinfo,
+        place=_ip6(host) if bracket else _name_or_ip4(host),
+        port=port,
+        parameters=parameters,
+        headers=tail.split("&") if question else [],
+    )
+
+
+def _spelt(uri: _Parts) -> str:
+    """The one spelling of all that mean the same."""
+    values = uri.values
+    telling = "".join(f";{name}={_folded(values[name])}" for name in _TELLING if name in values)
     facts = sorted(
-        f"{name.lower()}={_unescaped(value)}" for name, _, value in (each.partition("=") for each in headers)
+        f"{name.lower()}={_unescaped(value)}" for name, _, value in (each.partition("=") for each in uri.headers)
     )
-    return _Sip(
-        f"{scheme.lower()}:{_unescaped(userinfo)}@{place}{'' if port is None else f':{int(port)}'}"
-        f"{''.join(telling)}{'?' if facts else ''}{'&'.join(facts)}"
-    )
+    port = "" if uri.port is None else f":{int(uri.port)}"
+    question = "?" if facts else ""
+    return f"{uri.scheme}:{_unescaped(uri.userinfo)}@{uri.place}{port}{telling}{question}{'&'.join(facts)}"
 
 
 def _host_and_port(text: str) -> tuple[bool, str, str | None]:
@@ -271,6 +427,10 @@ def _name_or_ip4(host: str) -> str | None:
             return None
     named = all(_LABEL.fullmatch(label) for label in labels) and len(host) <= 254
     return ".".join(labels) if named else None
+
+
+def _is_port(text: str | None) -> bool:
+    return text is None or bool(_PORT.fullmatch(text) and 1 <= int(text) <= 65535)
 
 
 def _is_parameter(text: str) -> bool:

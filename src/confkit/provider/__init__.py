@@ -96,20 +96,14 @@ from confkit.provider.contract import (
     ProviderSpec,
     hookimpl,
 )
-from confkit.provider.http import (
-    READ_TIMEOUT,
-    ErrorDetails,
-    ErrorTable,
-    Http,
-    HttpSettings,
-    NoConnection,
-    http_url,
-    id_from_location,
-    without_credentials,
-)
+from confkit.provider.http import READ_TIMEOUT, Http, NoConnection
+from confkit.provider.http_errors import ErrorDetails, ErrorTable
+from confkit.provider.http_reply import id_from_location
+from confkit.provider.route import HttpSettings, http_url
 from confkit.provider.settings import (
     Secret,
     Settings,
+    without_credentials,
 )
 
 __all__ = [

@@ -1,9 +1,9 @@
 """The provider contract: every operation is a pluggy hook specification.
 
-A provider is an object whose methods carry ``@confkit.hookimpl``; it may subclass :class:`ProviderSpec` so that a
-type checker holds it to the signatures. pluggy refuses a misspelt operation or argument when the plugin is
-registered. An implementation may take fewer arguments than the specification. An operation that is not
-implemented is a missing capability: the core refuses it before the wire and says so.
+A provider is an object whose methods carry ``@confkit.provider.hookimpl``; it may subclass :class:`ProviderSpec` so
+that a type checker holds it to the signatures. pluggy refuses a misspelt operation or argument when the plugin is
+registered. An implementation may take fewer arguments than the specification. An operation that is not implemented is
+a missing capability: the core refuses it before the wire and says so.
 
 What the core guarantees on entry:
 

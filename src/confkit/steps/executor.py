@@ -3,19 +3,22 @@
 The order is fixed: trace › capability › retry and reconcile › pace › provider hook › classify. Pacing is inside
 the retry, because every attempt is a request that the provider counts.
 
-What may be sent again, and when:
+What may be sent again, and when (:mod:`confkit.steps.decide` decides it, ``tests/core/test_decide.py`` is its table):
 
-* certainly not executed (``Unavailable``, ``NotReady``, ``RateLimited``): again, after a pause;
+* certainly not executed (``Unavailable``, ``NotReady``): again, after a pause that doubles, five attempts in all;
+* turned away for its rate (``RateLimited``): again when the provider says so, and nothing of its rate class before;
+  that takes no attempt, but after two minutes of it the error stands;
 * certainly refused: the error is the answer;
-* unknown (``OutcomeUnknown``): looked up where the provider can, and adopted if it happened. Sent again only if a
-  second execution harms nobody, or the provider's idempotency makes it the same one, or the provider had finished
-  with the request and shows nothing of it. Otherwise the error stands: nobody is dialled twice on a guess.
+* unknown (``OutcomeUnknown``): looked up where the provider can, up to three times, and adopted if it happened. Sent
+  again only if a second execution harms nobody, or the provider's idempotency makes it the same one, or the provider
+  had finished with the request and shows nothing of it. Otherwise the error stands: nobody is dialled twice on a guess;
+* cut off in an earlier run: unknown, before anything is sent;
+* refused as a ``Conflict`` after an attempt whose outcome is unknown: that one may be the reason, so it is looked up;
+* an attempt whose outcome is unknown is not forgotten over a later error: its own is the one that stands.
 """
 
 from __future__ import annotations
 
-import logging
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,9 +28,8 @@ import pluggy
 from attrs import define, evolve, field, frozen
 
 from confkit.models.addresses import masked
-from confkit.models.capabilities import Capabilities, Idempotency, Joining
+from confkit.models.capabilities import Capabilities
 from confkit.models.errors import (
-    Conflict,
     OutcomeUnknown,
     ProviderError,
     RateLimited,
@@ -35,74 +37,16 @@ from confkit.models.errors import (
     Unsupported,
     Withdrawn,
 )
-from confkit.models.records import (
-    Bridge,
-    Call,
-    CallSpec,
-    Conference,
-    Dialled,
-    FindHint,
-    Member,
-    Membership,
-    Op,
-    Party,
-    Snapshot,
-)
+from confkit.models.records import Call, CallSpec, Op, Party
 from confkit.models.text import one_line
-from confkit.models.trace import StepOutcome, StepRecord, Trace, finished, ids_of
+from confkit.models.trace import StepOutcome, StepRecord, finished, ids_of
 from confkit.provider.discovery import implements
 from confkit.steps.clock import Clock
-from confkit.steps.log import enabled, logger
+from confkit.steps.decide import Adopt, Look, LookUp, Raise, SendAgain, Tried, decide, decide_read
+from confkit.steps.log import logger
+from confkit.steps.operations import OPERATIONS, READS, adopted, cost_key, find_hint, is_repeatable
 from confkit.steps.rate_limits import Pacer, Priority, Withdrawal
-
-#: How often a request is sent that was certainly not executed.
-ATTEMPTS = 5
-#: How long one step may be turned away for its rate before the error stands.
-PATIENCE = timedelta(minutes=2)
-#: The pauses between look-ups of a request whose outcome is unknown.
-LOOKUPS = (0.0, 0.5, 2.0)
-
-
-@frozen(kw_only=True)
-class Semantics:
-    """What the core must know of an operation to send it safely.
-
-    Args:
-        arguments: the hook's arguments besides ``op``, in order.
-        repeatable: executing it twice is the same as once.
-        urgent: it frees something, so it goes before others.
-        gives: what the hook returns.
-    """
-
-    arguments: tuple[str, ...]
-    repeatable: bool = False
-    urgent: bool = False
-    gives: type = object
-
-
-OPERATIONS: Mapping[str, Semantics] = {
-    "create_conference": Semantics(arguments=("spec",), gives=Conference),
-    "create_call": Semantics(arguments=("spec", "into"), gives=Dialled),
-    "add_member": Semantics(arguments=("conference", "call", "options"), repeatable=True, gives=Member),
-    "update_member": Semantics(arguments=("member", "patch"), repeatable=True),
-    "remove_member": Semantics(arguments=("member",), repeatable=True, urgent=True),
-    "update_conference": Semantics(arguments=("conference", "patch"), repeatable=True),
-    "end_conference": Semantics(arguments=("conference",), repeatable=True, urgent=True),
-    "hang_up": Semantics(arguments=("call",), repeatable=True, urgent=True),
-    # Two calls are on one bridge at most, but empty bridges can be many.
-    "create_bridge": Semantics(arguments=("calls",), gives=Bridge),
-    "end_bridge": Semantics(arguments=("bridge",), repeatable=True, urgent=True),
-    "play": Semantics(arguments=("target", "media")),
-    "record": Semantics(arguments=("target", "action"), repeatable=True),
-    "send_digits": Semantics(arguments=("call", "digits")),
-    "transfer": Semantics(arguments=("call", "to", "caller_id"), gives=Call),
-    "answer_call": Semantics(arguments=("call", "into"), repeatable=True, gives=Dialled),
-    "reject_call": Semantics(arguments=("call",), repeatable=True, urgent=True),
-}
-
-
-#: What operations that only look give.
-READS: Mapping[str, type] = {"fetch": Snapshot, "list_calls": tuple, "find": tuple}
+from confkit.steps.reporting import WELL, StepReporter
 
 
 @frozen(kw_only=True)
@@ -150,20 +94,22 @@ class Steps:
     ) -> None:
         self.provider = provider
         self.hook = manager.hook
-        self.capabilities: Capabilities = manager.hook.capabilities()
         self.implemented = frozenset(
             name
             for name in (*OPERATIONS, "find", "list_calls", "receive", "events", "fetch")
             if implements(manager, name)
         )
+        capabilities: Capabilities = manager.hook.capabilities()
+        # What cannot be asked for is not found, whatever is declared.
+        self.capabilities = capabilities if "find" in self.implemented else evolve(capabilities, finds=frozenset())
         self.pacer = Pacer(self.capabilities.rates)
         self.clock = clock
         self._timeout = request_timeout
         self._patience = 2 * request_timeout.total_seconds()
         self._show = (lambda number: number) if show_numbers else masked
-        self.traces: dict[str, Trace] = {}
         self._log = logger()
-        self._logs_starts, self._logs_ends = enabled(self._log, logging.DEBUG), enabled(self._log, logging.INFO)
+        self._reporter = StepReporter(manager.hook, self._log)
+        self.traces = self._reporter.traces
 
     def label(self, party: Party) -> str:
         """How a party is called in the trace and in the log."""
@@ -186,9 +132,9 @@ class Steps:
         """
         state = _Attempts(began=self.clock.now())
         # Most of what a step costs is its record, so one that nobody looks at is not written.
-        record = self._record(request, state) if self._is_watched(request) else None
+        record = self._record(request, state) if self._reporter.is_heard(request.meeting) else None
         if record is not None:
-            self._note(record)
+            self._reporter.tell(record)
         outcome, error, result = StepOutcome.CANCELLED, None, None
         try:
             self.require(request.operation)
@@ -198,8 +144,8 @@ class Steps:
             outcome, error = _outcome_of(failure), str(failure)
             raise
         finally:
-            if record is not None or outcome not in _WELL:
-                self._note(
+            if record is not None or outcome not in WELL:
+                self._reporter.tell(
                     finished(
                         record or self._record(request, state),
                         outcome,
@@ -224,94 +170,107 @@ class Steps:
             ProviderError: the portable error of the last attempt.
         """
         self.require(operation)
-        about = _about(operation, *arguments.values())
-        for attempt in range(1, ATTEMPTS + 1):
+        about = cost_key(operation, *arguments.values())
+        attempt = 0
+        while True:
+            attempt += 1
             await self.pacer.wait(about, priority=priority, meeting=meeting)
             if (trace := self.traces.get(meeting or "")) is not None:
                 trace.note_read(operation)
             try:
-                with anyio.fail_after(self._patience):
-                    result = await getattr(self.hook, operation)(**arguments)
-                if isinstance(result, READS[operation]):
-                    return result
-                error: ProviderError = Unavailable(
-                    f"the plugin returned {type(result).__name__} instead of {READS[operation].__name__}"
-                )
-            except TimeoutError:
-                error = Unavailable("no reply in time", provider=self.provider, operation=operation)
-            except Exception as raised:
-                error = self._classified(raised, operation, sent=False)
-            # That nothing of a lost request shows, which proves nothing, is an answer; any other read is sent again.
-            again = error.retryable or (isinstance(error, OutcomeUnknown) and operation != "find")
-            if not again or attempt == ATTEMPTS:
-                raise error
-            await anyio.sleep(self._pause(operation, error, attempt, seed=operation))
-        raise AssertionError("the loop returns or raises")
+                return await self._read_once(operation, arguments)
+            except ProviderError as error:
+                decision = decide_read(operation, error, attempt, self.capabilities.rates)
+                if isinstance(decision, Raise):
+                    raise
+            await anyio.sleep(decision.pause)
+
+    async def _read_once(self, operation: str, arguments: Mapping[str, Any]) -> Any:
+        try:
+            with anyio.fail_after(self._patience):
+                result = await getattr(self.hook, operation)(**arguments)
+        except TimeoutError:
+            problem: ProviderError = Unavailable("no reply in time", provider=self.provider, operation=operation)
+        except Exception as error:
+            problem = self._classified(error, operation, sent=False)
+        else:
+            if isinstance(result, READS[operation]):
+                return result
+            problem = Unavailable(f"the plugin returned {type(result).__name__} instead of {READS[operation].__name__}")
+        raise problem
 
     async def _attempts(self, request: StepRequest, state: _Attempts) -> Any:
-        """Retry and reconcile; an attempt that may have been executed is not forgotten over a later one that was not.
+        """Send the request until there is a result, or :func:`decide` says that an error stands."""
+        about = cost_key(request.operation, *request.arguments)
+        pause = 0.0
+        while True:
+            try:
+                return await self._attempt(request, state, about, pause)
+            except ProviderError as error:
+                match await self._decided(request, state, about, error):
+                    case Adopt(found=found):
+                        state.adopted = True
+                        return found
+                    case Raise(error=standing):
+                        if standing is error:
+                            raise
+                        raise standing from error
+                    case SendAgain(pause=pause):
+                        pass
+
+    async def _decided(
+        self, request: StepRequest, state: _Attempts, about: str, error: ProviderError
+    ) -> Adopt | Raise | SendAgain:
+        """What follows an attempt that ended with this error, once all that must be looked up for it has been."""
+        tried = (state.tried or _untried(request)).after(error, attempt=state.number)
+        while True:
+            tried = evolve(tried, elapsed=self.clock.now() - state.began)
+            decision = decide(error, tried, self.capabilities)
+            if not isinstance(decision, LookUp):
+                break
+            await anyio.sleep(decision.pause)
+            tried = await self._look_up(request, tried)
+        if not isinstance(decision, Adopt) and decision.hold_back:
+            self.pacer.hold_back(about, timedelta(seconds=decision.hold_back), number=request.limit or "")
+            tried = evolve(tried, turned_away=tried.turned_away + decision.hold_back)
+        state.tried = tried
+        return decision
+
+    async def _look_up(self, request: StepRequest, tried: Tried) -> Tried:
+        """Look up once what a request did; gives what has been tried then."""
+        found, look = None, Look.NOTHING
+        if request.reported is not None:
+            found = await request.reported()
+        if found is None and request.operation in self.capabilities.finds:
+            hint = find_hint(request.operation, request.arguments)
+            try:
+                shown = await self.read("find", meeting=request.meeting, op_key=request.op_key, hint=hint)
+                found = shown[0] if shown else None
+            except ProviderError as failure:
+                self._log.warning("lookup_failed", operation=request.operation, error=str(failure))
+                look = Look.FAILED
+        if found is None:
+            return evolve(tried, looks=(*tried.looks, look))
+        joining = self.capabilities.joining
+        return evolve(tried, found=adopted(request.operation, request.arguments, found, joining))
+
+    async def _attempt(self, request: StepRequest, state: _Attempts, about: str, pause: float) -> Any:
+        """Pause, pace, call the provider's hook, classify what it raises.
 
         Raises:
-            OutcomeUnknown: some attempt may have been executed, and no later one says otherwise.
+            OutcomeUnknown: among others, for what an earlier run may have sent, before anything is sent by this one.
         """
-        try:
-            return await self._attempt_until(request, state)
-        except ProviderError as error:
-            if state.doubt is None or isinstance(error, OutcomeUnknown):
-                raise
-            raise state.doubt from error
-
-    async def _attempt_until(self, request: StepRequest, state: _Attempts) -> Any:
-        about = _about(request.operation, *request.arguments)
-        turned_away = timedelta(0)
-        failed = 0
-        if request.again:
-            state.doubt = OutcomeUnknown(
+        if request.again and state.tried is None:
+            raise OutcomeUnknown(
                 "it was cut off when it may have been sent", provider=self.provider, operation=request.operation
             )
-            if (found := await self._find(request, state.doubt)) is not None:
-                state.adopted = True
-                return found
-            if not self._safe_to_resend(request, state.doubt, state):
-                raise state.doubt
-        while True:
-            state.number += 1
-            try:
-                return await self._attempt(request, state, about)
-            except RateLimited as error:
-                pause = self._pause(request.operation, error, state.number, seed=request.op_key)
-                turned_away += timedelta(seconds=pause)
-                self.pacer.hold_back(about, timedelta(seconds=pause), number=request.limit or "")
-                if turned_away > PATIENCE:
-                    raise
-            except OutcomeUnknown as error:
-                state.doubt = error
-                failed += 1
-                if (found := await self._find(request, error)) is not None:
-                    state.adopted = True
-                    return found
-                if failed >= ATTEMPTS or not self._safe_to_resend(request, error, state):
-                    raise
-                pause = self._pause(request.operation, error, failed, seed=request.op_key)
-            except Conflict as error:
-                # An earlier attempt that nobody could vouch for did happen after all.
-                if state.doubt is not None and (found := await self._find(request, error)) is not None:
-                    state.adopted = True
-                    return found
-                raise
-            except ProviderError as error:
-                failed += 1
-                if not error.retryable or failed >= ATTEMPTS:
-                    raise
-                pause = self._pause(request.operation, error, failed, seed=request.op_key)
-            await self._wait(request, lambda: anyio.sleep(pause))  # noqa: B023 - awaited at once
-
-    async def _attempt(self, request: StepRequest, state: _Attempts, about: str) -> Any:
-        """Pace, call the provider's hook, classify what it raises."""
-        semantics = OPERATIONS[request.operation]
+        if pause:
+            await self._wait(request, lambda: anyio.sleep(pause))
+        state.number += 1
+        spec = OPERATIONS[request.operation]
         state.waited += await self._place(request, about)
         op = Op(key=request.op_key, timeout=self._timeout, attempt=state.number)
-        arguments = dict(zip(semantics.arguments, request.arguments, strict=True))
+        arguments = dict(zip(spec.arguments, request.arguments, strict=True))
         try:
             # The provider keeps to op.timeout itself; this is for the one that does not.
             with anyio.move_on_after(self._patience) as patience:
@@ -324,9 +283,9 @@ class Steps:
                 provider=self.provider,
                 operation=request.operation,
             )
-        if not isinstance(result, semantics.gives):
+        if not isinstance(result, spec.gives):
             raise OutcomeUnknown(
-                f"the plugin returned {type(result).__name__} instead of {semantics.gives.__name__}",
+                f"the plugin returned {type(result).__name__} instead of {spec.gives.__name__}",
                 provider=self.provider,
                 operation=request.operation,
             )
@@ -370,57 +329,6 @@ class Steps:
     def _withdrawn(self, request: StepRequest) -> Withdrawn:
         return Withdrawn("withdrawn before it was sent", provider=self.provider, operation=request.operation)
 
-    async def _find(self, request: StepRequest, error: ProviderError) -> Any:
-        """Look up what a request did whose outcome is unknown; ``None`` when nothing shows."""
-        finds = request.operation in self.capabilities.finds and "find" in self.implemented
-        if not finds and request.reported is None:
-            return None
-        hint = _hint(request)
-        for pause in LOOKUPS:
-            await anyio.sleep(pause)
-            if request.reported is not None and (made := await request.reported()) is not None:
-                return _adopted(request, made, self.capabilities)
-            if not finds:
-                continue
-            answered = isinstance(error, Conflict) or (isinstance(error, OutcomeUnknown) and error.answered)
-            try:
-                found = await self.read("find", meeting=request.meeting, op_key=request.op_key, hint=hint)
-            except ProviderError as failure:
-                self._log.warning("lookup_failed", operation=request.operation, error=str(failure))
-                # Not having been able to look is not having found nothing.
-                if isinstance(error, OutcomeUnknown):
-                    error.answered = False
-                continue
-            if found:
-                return _adopted(request, found[0], self.capabilities)
-            if answered:
-                break  # the platform had finished with the request, and shows that it has not executed it
-        return None
-
-    def _safe_to_resend(self, request: StepRequest, error: OutcomeUnknown, state: _Attempts) -> bool:
-        if OPERATIONS[request.operation].repeatable or (request.operation == "create_bridge" and request.arguments[0]):
-            return True
-        match self.capabilities.idempotency:
-            case Idempotency.CLIENT_ID:
-                return True
-            case Idempotency.KEY:
-                window = self.capabilities.idempotency_window
-                if window is None or self.clock.now() - state.began < window / 2:
-                    return True
-        return error.answered and request.operation in self.capabilities.finds
-
-    def _pause(self, operation: str, error: ProviderError, attempt: int, *, seed: str) -> float:
-        """Seconds until the next attempt: what the provider says, else doubling, with jitter.
-
-        The jitter comes from the intent's key, so that a run can be repeated exactly.
-        """
-        spread = random.Random(f"{seed} {attempt}").uniform(1.0, 1.25)
-        if isinstance(error, RateLimited):
-            if error.retry_after is not None:
-                return min(max(error.retry_after.total_seconds(), 0.0), 30.0) + 0.05 * spread
-            return max(self.pacer.spacing(operation).total_seconds(), 1.0) * spread
-        return float(min(0.2 * 2 ** (attempt - 1), 5.0) * spread)
-
     def _classified(self, error: Exception, operation: str, *, sent: bool) -> ProviderError:
         """A portable error that names the provider and the operation; a native one that got out of a plugin is
         a defect of the plugin, and says nothing about what happened."""
@@ -440,14 +348,6 @@ class Steps:
                 return self._show(argument.to)
         return None
 
-    def _is_watched(self, request: StepRequest) -> bool:
-        return (
-            request.meeting in self.traces
-            or self._logs_starts
-            or self._logs_ends
-            or bool(self.hook.step_started.get_hookimpls() or self.hook.step_finished.get_hookimpls())
-        )
-
     def _record(self, request: StepRequest, state: _Attempts) -> StepRecord:
         """A step as it begins."""
         return StepRecord(
@@ -461,81 +361,25 @@ class Steps:
             **ids_of(*request.arguments),
         )
 
-    def _note(self, record: StepRecord) -> None:
-        if (trace := self.traces.get(record.meeting or "")) is not None:
-            trace.note(record)
-        if record.outcome is StepOutcome.STARTED:
-            if self._logs_starts:
-                self._log.debug("step", phase="start", **record.line())
-            self._tell(self.hook.step_started, record)
-        else:
-            if record.outcome not in _WELL:
-                self._log.warning("step", phase="end", **record.line())
-            elif self._logs_ends:
-                self._log.info("step", phase="end", **record.line())
-            self._tell(self.hook.step_finished, record)
-
-    def _tell(self, observers: pluggy.HookCaller, record: StepRecord) -> None:
-        """An observer that fails must not change what happens to people."""
-        if not observers.get_hookimpls():
-            return
-        try:
-            observers(step=record)
-        except Exception:
-            self._log.exception("observer_failed", hook=observers.name)
-
-
-_WELL = (StepOutcome.DONE, StepOutcome.ADOPTED)
-
 
 @define
 class _Attempts:
-    """What has been tried for one step. ``doubt``: the last attempt that may have been executed."""
+    """How far one step has come. ``tried`` is there once an attempt has ended with an error."""
 
     began: datetime
     number: int = 0
     waited: timedelta = timedelta(0)
-    doubt: OutcomeUnknown | None = None
     adopted: bool = False
+    tried: Tried | None = None
 
 
-def _about(operation: str, *arguments: Any) -> str:
-    """The operation's name for pacing: with what it is about, because that can decide which limit it counts against."""
-    for argument in arguments:
-        match argument:
-            case FindHint(operation=lost):
-                return f"{operation}:{lost}"
-            case Conference() | Call() | Member() | Bridge():
-                return f"{operation}:{type(argument).__name__.lower()}"
-    return operation
-
-
-def _hint(request: StepRequest) -> FindHint:
-    match request.operation, request.arguments:
-        case "create_call", (CallSpec() as spec, into):
-            return FindHint(operation="create_call", into=into, to=spec.to)
-        case "add_member", (Conference() as conference, Call() as call, _):
-            return FindHint(operation="add_member", into=conference, call=call)
-        case operation, _:
-            return FindHint(operation=operation)
-
-
-def _adopted(request: StepRequest, found: Any, capabilities: Capabilities) -> Any:
-    """The result that the lost reply would have given."""
-    if OPERATIONS[request.operation].gives is not Dialled:
-        return found
-    match request.arguments:
-        case (_, Conference() as into):
-            fused = capabilities.joining is Joining.FUSED
-            return Dialled(
-                call=found,
-                membership=Membership.FUSED if fused else Membership.EXPLICIT,
-                # A room that is known by its name may have another id by now.
-                conference=evolve(into, id=(fused and found.conference_id) or into.id or found.conference_id),
-            )
-        case (_, Bridge()):
-            return Dialled(call=found, membership=Membership.ON_ANSWER)
-    return Dialled(call=found)
+def _untried(request: StepRequest) -> Tried:
+    return Tried(
+        operation=request.operation,
+        key=request.op_key,
+        repeatable=is_repeatable(request.operation, request.arguments),
+        reports=request.reported is not None,
+    )
 
 
 def _outcome_of(error: ProviderError) -> StepOutcome:

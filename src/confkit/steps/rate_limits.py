@@ -158,10 +158,6 @@ class Pacer:
         for window, _ in self._classes(operation, number):
             window.closed_until = max(window.closed_until, anyio.current_time() + wait.total_seconds())
 
-    def spacing(self, operation: str) -> timedelta:
-        """The longest average distance that the operation's classes ask for; zero where it has none."""
-        return max((rate.per / rate.limit for rate, _ in self._rates.get(operation, ())), default=timedelta(0))
-
     def _costs(self, operation: str) -> list[tuple[RateClass, int]]:
         """The classes that the operation counts against; as it is about that, else as it is in general."""
         return self._rates.get(operation) or self._rates.get(operation.partition(":")[0]) or []

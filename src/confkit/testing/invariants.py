@@ -7,7 +7,7 @@ itself; except where what is checked is what confkit says.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -30,7 +30,6 @@ _ONCE = frozenset(
         *("ConferenceStarted", "ConferenceEnded", "BridgeStarted", "BridgeEnded", "RecordingReady", "RecordingFailed"),
     }
 )
-#: A call that was both made and ended while the platform was told to hang up another is no third call.
 _READS = frozenset({"fetch", "find", "list_calls"})
 
 
@@ -55,39 +54,38 @@ def violations(story: Story) -> list[Violation]:
     if not story.ended:
         return [Violation("it ends", "the run did not end within its lifetime")]
     return [
-        *_nobody_twice(story),
-        *_nothing_left(story),
-        *_policy_kept(story),
-        *_pace_kept(story),
-        *_nobody_late(story),
-        *_trace_complete(story),
-        *_all_over(story),
-        *_roster_true(story),
-        *_came_about(story),
-        *_told_once(story),
-        *_others_untouched(story),
+        Violation(invariant, detail)
+        for invariant, checks in _INVARIANTS.items()
+        for check in checks
+        for detail in check(story)
     ]
 
 
-def _nobody_twice(story: Story) -> Iterator[Violation]:
+# --- nobody is dialled twice
+
+
+def _dialled_twice(story: Story) -> Iterator[str]:
     """No party is rung twice for one intent."""
-    exchange = story.provider.exchange
-    dialled = Counter(str(call.notes["op"]) for call in exchange.calls.values())
+    dialled = Counter(str(call.notes["op"]) for call in story.provider.exchange.calls.values())
     for key, times in dialled.items():
         if times > 1:
-            yield Violation("nobody is dialled twice", f"the intent {key} was dialled {times} times")
+            yield f"the intent {key} was dialled {times} times"
+
+
+def _rung_more_often_than_meant(story: Story) -> Iterator[str]:
     intents = Counter(person.party.identity for meeting in story.meetings for person in meeting.participants)
-    for address, calls in exchange.rings.items():
+    for address, calls in story.provider.exchange.rings.items():
         if address != STRANGER and len(calls) > intents[address]:
-            yield Violation(
-                "nobody is dialled twice", f"{address} was rung {len(calls)} times for {intents[address]} intents"
-            )
+            yield f"{address} was rung {len(calls)} times for {intents[address]} intents"
 
 
-def _nothing_left(story: Story) -> Iterator[Violation]:
+# --- nothing is left behind
+
+
+def _up_and_not_named(story: Story) -> Iterator[str]:
     """No call, conference or bridge is up after the client has closed, unless the report names it."""
     exchange = story.provider.exchange
-    told = [sentence for meeting in story.meetings for sentence in meeting.left_behind]
+    told = _left_behind(story)
     names = {person.address: person.name for gathering in story.scenario.gatherings for person in gathering.everybody}
     if story.crashes and any(sentence.startswith("whatever") for sentence in told):
         return  # it crashed so often that the undoing was not done in time, and all of it is named
@@ -96,57 +94,88 @@ def _nothing_left(story: Story) -> Iterator[Violation]:
         if (call := exchange.calls.get(id_)) is not None:
             name = names[call.to]
             if not any(name in sentence.replace("(", " ").split() for sentence in told):
-                yield Violation("nothing is left behind", f"the call {id_} to {name} is up, and nobody says so")
+                yield f"the call {id_} to {name} is up, and nobody says so"
         elif any(id_ in (call.conference_id, call.bridge_id) for call in map(exchange.calls.get, story.up) if call):
             continue  # the room of a call that is named, or complained of
         elif not any(id_ in sentence or "may have been created" in sentence for sentence in rooms):
             kind = "conference" if id_ in exchange.conferences else "bridge"
-            yield Violation("nothing is left behind", f"the {kind} {id_} is open, and nobody says so")
+            yield f"the {kind} {id_} is open, and nobody says so"
+
+
+def _named_for_nothing(story: Story) -> Iterator[str]:
+    told = _left_behind(story)
     if told and not story.crashes and not story.scenario.mishaps and not story.scenario.strict:
-        yield Violation("nothing is left behind", f"nothing went wrong, and still: {told}")
+        yield f"nothing went wrong, and still: {told}"
 
 
-def _policy_kept(story: Story) -> Iterator[Violation]:
-    """No meeting ever holds more than the policy allows, and what it refuses sends nothing."""
-    scenario, exchange = story.scenario, story.provider.exchange
-    limit = min(scenario.maximum, scenario.max_members or scenario.maximum)
-    for fact in exchange.history:
+def _left_behind(story: Story) -> list[str]:
+    return [sentence for meeting in story.meetings for sentence in meeting.left_behind]
+
+
+# --- the policy is kept
+
+
+def _too_many_members(story: Story) -> Iterator[str]:
+    """No meeting ever holds more than the policy allows."""
+    limit = _limit(story)
+    for fact in story.provider.exchange.history:
         if fact.active_members is not None and fact.active_members > limit:
-            yield Violation("the policy is kept", f"{fact.active_members} members, the limit is {limit}")
+            yield f"{fact.active_members} members, the limit is {limit}"
+
+
+def _too_many_calls(story: Story) -> Iterator[str]:
+    limit = _limit(story)
     owners = {record.op: meeting.id for meeting in story.meetings for record in meeting.trace.records}
     turns: list[tuple[Any, int, str]] = []
-    for call in exchange.calls.values():
+    for call in story.provider.exchange.calls.values():
         owner = owners.get(str(call.notes["op"]), "")
         turns.append((call.created_at, 1, owner))
         if call.ended_at is not None:
             turns.append((call.ended_at, -1, owner))
     up: Counter[str] = Counter()
+    # A call that ends at the instant at which another is made goes first: the two are not up at once.
     for _, change, owner in sorted(turns, key=lambda turn: turn[:2]):
         up[owner] += change
         if up[owner] > limit:
-            yield Violation("the policy is kept", f"{up[owner]} calls at once, the limit is {limit}")
-            break
+            yield f"{up[owner]} calls at once, the limit is {limit}"
+            return
+
+
+def _not_refused(story: Story) -> Iterator[str]:
+    """What the policy refuses sends nothing."""
+    limit = _limit(story)
     for attendance in story.attendances:
         size = len(attendance.gathering.people)
+        if attendance.meeting is None or 0 < size <= limit:
+            continue
         refused = isinstance(attendance.raised, PolicyError)
-        if attendance.meeting is not None and (size == 0 or size > limit):
-            if not refused and not attendance.cancelled and attendance.left_at is not None:
-                yield Violation("the policy is kept", f"{size} parties were not refused; the limit is {limit}")
-            if attendance.meeting.trace.records:
-                yield Violation("the policy is kept", "it was refused after something had been sent")
+        if not refused and not attendance.cancelled and attendance.left_at is not None:
+            yield f"{size} parties were not refused; the limit is {limit}"
+        if attendance.meeting.trace.records:
+            yield "it was refused after something had been sent"
 
 
-def _pace_kept(story: Story) -> Iterator[Violation]:
+def _limit(story: Story) -> int:
+    return min(story.scenario.maximum, story.scenario.max_members or story.scenario.maximum)
+
+
+# --- the pace is kept
+
+
+def _refused_for_the_rate(story: Story) -> Iterator[str]:
     """The platform never has to refuse a request for its rate."""
     if story.scenario.strict:
         return
     refused = [request.operation for request in story.provider.requests if request.outcome == "RateLimited"]
     scripted = sum(mishap.times for mishap in story.scenario.mishaps if mishap.kind == "rate-limit")
     if len(refused) > scripted:
-        yield Violation("the pace is kept", f"refused for its rate: {', '.join(refused)}")
+        yield f"refused for its rate: {', '.join(refused)}"
 
 
-def _nobody_late(story: Story) -> Iterator[Violation]:
+# --- nobody is rung too late
+
+
+def _rung_after_the_end(story: Story) -> Iterator[str]:
     """Nobody is rung any more when the application wants the meeting over."""
     troubled = {mishap.operation for mishap in story.scenario.mishaps}
     if story.crashes or story.scenario.strict or troubled - {"hang_up", "play", "update_member", "fetch", "list_calls"}:
@@ -160,95 +189,147 @@ def _nobody_late(story: Story) -> Iterator[Violation]:
             late = request.operation in ("create_call", "add_member") and request.at > attendance.ending_at + slack
             if late and request.op_key in keys:
                 after = (request.at - attendance.ending_at).total_seconds()
-                yield Violation(
-                    "nobody is rung too late", f"{request.operation} {after:g} s after the meeting was to end"
-                )
+                yield f"{request.operation} {after:g} s after the meeting was to end"
 
 
-def _trace_complete(story: Story) -> Iterator[Violation]:
-    """Every step has an end, and nothing was executed that is not in the trace."""
-    traced = set()
+# --- the trace is complete
+
+
+def _steps_without_end(story: Story) -> Iterator[str]:
     for meeting in story.meetings:
         for record in meeting.trace.records:
-            traced.add(record.op)
             if record.outcome is StepOutcome.STARTED:
-                yield Violation("the trace is complete", f"{record.step} {record.operation} has no end")
+                yield f"{record.step} {record.operation} has no end"
+
+
+def _executed_and_not_traced(story: Story) -> Iterator[str]:
+    traced = {record.op for meeting in story.meetings for record in meeting.trace.records}
     for request in story.provider.requests:
         if request.executed and request.operation not in _READS and request.op_key not in traced:
-            yield Violation("the trace is complete", f"{request.operation} was executed and is not in it")
+            yield f"{request.operation} was executed and is not in it"
 
 
-def _all_over(story: Story) -> Iterator[Violation]:
-    """Everything that was asked for has an answer, in bounded time, and no task is left."""
+# --- everything that was asked for has an answer, in bounded time, and no task is left
+
+
+def _tasks_left(story: Story) -> Iterator[str]:
     if story.tasks:
-        yield Violation("no task is left", f"{story.tasks} tasks outlive the client")
+        yield f"{story.tasks} tasks outlive the client"
+
+
+def _defects(story: Story) -> Iterator[str]:
     for attendance in story.attendances:
-        for defect in attendance.defects:
-            yield Violation("errors are portable", defect)
-        if attendance.waiting and story.scenario.client_cancelled is None:
-            yield Violation("commands are answered", f"never answered: {attendance.waiting}")
-        meeting = attendance.meeting
-        if meeting is not None and meeting.state not in (MeetingState.ENDED, MeetingState.PLANNED):
-            yield Violation("it ends", f"{meeting!r} after its client has closed")
-        if attendance.leaving_at is not None and attendance.left_at is not None:
-            took = attendance.left_at - attendance.leaving_at
-            if took > LEAVING:
-                yield Violation("it ends", f"leaving took {took:g} s")
+        yield from attendance.defects
+
+
+def _errors_replaced(story: Story) -> Iterator[str]:
+    for attendance in story.attendances:
         raises = attendance.gathering.leaves == "raise" and attendance.leaving_at is not None
         out = attendance.left_at is not None and not attendance.cancelled
         if raises and out and not isinstance(attendance.raised, Boom):
-            yield Violation("errors are portable", f"the block's own error became {attendance.raised!r}")
-        if not attendance.over:
-            yield Violation("it ends", "the block was left while the meeting went on")
+            yield f"the block's own error became {attendance.raised!r}"
 
 
-def _told_once(story: Story) -> Iterator[Violation]:
-    """A fact is told once, however often it comes: it is known by its kind, its subject and its value, not by an id."""
+def _never_answered(story: Story) -> Iterator[str]:
     for attendance in story.attendances:
-        for listener, told in (("the stream", attendance.told), ("observers", attendance.observed)):
-            for news, times in Counter(news for news in told if news[0] in _ONCE).items():
-                if times > 1:
-                    yield Violation("facts are told once", f"{listener} heard {times} times of {' '.join(news)}")
-            pressed = Counter(fact.call_id for fact in story.provider.exchange.history if fact.digit is not None)
-            heard = Counter(subject for kind, subject, _ in told if kind == "DigitsReceived")
-            for call, times in heard.items():
-                if times > pressed[call]:
-                    yield Violation("facts are told once", f"{listener} heard {times} keys of {call}")
-            settings: dict[str, str] = {}
-            for kind, subject, value in told:
-                if kind in ("MemberJoined", "MemberUpdated"):
-                    if kind == "MemberUpdated" and settings.get(subject) == value:
-                        yield Violation("facts are told once", f"{listener} heard again that {subject} is {value}")
-                    settings[subject] = value
+        if attendance.waiting and story.scenario.client_cancelled is None:
+            yield f"never answered: {attendance.waiting}"
 
 
-def _others_untouched(story: Story) -> Iterator[Violation]:
+def _not_ended(story: Story) -> Iterator[str]:
+    for attendance in story.attendances:
+        meeting = attendance.meeting
+        if meeting is not None and meeting.state not in (MeetingState.ENDED, MeetingState.PLANNED):
+            yield f"{meeting!r} after its client has closed"
+
+
+def _left_slowly(story: Story) -> Iterator[str]:
+    for attendance in story.attendances:
+        if attendance.leaving_at is None or attendance.left_at is None:
+            continue
+        took = attendance.left_at - attendance.leaving_at
+        if took > LEAVING:
+            yield f"leaving took {took:g} s"
+
+
+def _left_too_soon(story: Story) -> Iterator[str]:
+    for attendance in story.attendances:
+        if not attendance.over:
+            yield "the block was left while the meeting went on"
+
+
+# --- a fact is told once, however often it comes: it is known by its kind, its subject and its value, not by an id
+
+
+def _news_told_twice(story: Story) -> Iterator[str]:
+    for listener, told in _heard(story):
+        for news, times in Counter(news for news in told if news[0] in _ONCE).items():
+            if times > 1:
+                yield f"{listener} heard {times} times of {' '.join(news)}"
+
+
+def _keys_told_twice(story: Story) -> Iterator[str]:
+    pressed = Counter(fact.call_id for fact in story.provider.exchange.history if fact.digit is not None)
+    for listener, told in _heard(story):
+        heard = Counter(subject for kind, subject, _ in told if kind == "DigitsReceived")
+        for call, times in heard.items():
+            if times > pressed[call]:
+                yield f"{listener} heard {times} keys of {call}"
+
+
+def _settings_told_twice(story: Story) -> Iterator[str]:
+    for listener, told in _heard(story):
+        settings: dict[str, str] = {}
+        for kind, subject, value in told:
+            if kind == "MemberUpdated" and settings.get(subject) == value:
+                yield f"{listener} heard again that {subject} is {value}"
+            if kind in ("MemberJoined", "MemberUpdated"):
+                settings[subject] = value
+
+
+def _heard(story: Story) -> Iterator[tuple[str, Sequence[tuple[str, str, str]]]]:
+    """What each listener to a meeting was told."""
+    for attendance in story.attendances:
+        yield "the stream", attendance.told
+        yield "observers", attendance.observed
+
+
+# --- others are left alone
+
+
+def _others_touched(story: Story) -> Iterator[str]:
     """What is not ours is left alone."""
     exchange = story.provider.exchange
     conference_id, call_id, member_id = story.foreign
     conference, member = exchange.conferences[conference_id], exchange.members[member_id]
     if conference.state is not ConferenceState.ACTIVE or conference.mute:
-        yield Violation("others are left alone", "somebody else's conference was ended or muted")
+        yield "somebody else's conference was ended or muted"
     if exchange.calls[call_id].state is CallState.ENDED:
-        yield Violation("others are left alone", "somebody else's call was hung up")
+        yield "somebody else's call was hung up"
     if member.state is MemberState.LEFT or member.mute or member.hold:
-        yield Violation("others are left alone", "somebody else's member was changed")
+        yield "somebody else's member was changed"
 
 
-def _roster_true(story: Story) -> Iterator[Violation]:
+# --- the roster is true
+
+
+def _misfits(story: Story) -> Iterator[str]:
     """The roster says what the exchange says."""
     for attendance in story.attendances:
-        for misfit in attendance.misfits:
-            yield Violation("the roster is true", misfit)
+        yield from attendance.misfits
+
+
+def _outcomes_untrue(story: Story) -> Iterator[str]:
+    for attendance in story.attendances:
         meeting = attendance.meeting
         if meeting is None or meeting.state is not MeetingState.ENDED:
             continue
         people = {person.address: person for person in attendance.gathering.everybody}
         for participant in meeting.participants:
-            yield from _outcome_true(story, meeting, participant.outcome, people[participant.party.address])
+            yield from _outcome_untrue(story, meeting, participant.outcome, people[participant.party.address])
 
 
-def _outcome_true(story: Story, meeting: Meeting, outcome: Outcome | None, person: Person) -> Iterator[Violation]:
+def _outcome_untrue(story: Story, meeting: Meeting, outcome: Outcome | None, person: Person) -> Iterator[str]:
     possible = {
         Outcome.BUSY: {"busy"},
         Outcome.REJECTED: {"rejects"},
@@ -261,12 +342,15 @@ def _outcome_true(story: Story, meeting: Meeting, outcome: Outcome | None, perso
     if outcome is None or outcome is Outcome.JOINED:
         late = any("did not finish" in sentence for sentence in meeting.left_behind)
         if not (named or late or meeting.left_behind):
-            yield Violation("the roster is true", f"after the end {person.name} is {outcome}")
+            yield f"after the end {person.name} is {outcome}"
     elif not lost and person.reaction not in possible.get(outcome, {person.reaction}):
-        yield Violation("the roster is true", f"{person.name} {person.reaction}, and is told to be {outcome}")
+        yield f"{person.name} {person.reaction}, and is told to be {outcome}"
 
 
-def _came_about(story: Story) -> Iterator[Violation]:
+# --- it comes about
+
+
+def _came_about_wrongly(story: Story) -> Iterator[str]:
     """Where nothing goes wrong, the meeting is established; where too few can come, it is not."""
     scenario = story.scenario
     clean = not story.crashes and not scenario.mishaps and not scenario.strict and scenario.post.is_true
@@ -279,12 +363,12 @@ def _came_about(story: Story) -> Iterator[Violation]:
         quorum = min(gathering.quorum, len(gathering.people))
         enough = clean and _untroubled(gathering, scenario) and _steady(gathering) >= quorum
         if enough and not attendance.established:
-            yield Violation("it comes about", f"nothing went wrong, and still: {attendance.raised!r}")
+            yield f"nothing went wrong, and still: {attendance.raised!r}"
         for person in _missing(attendance) if enough and not _alone(gathering) else ():
-            yield Violation("it comes about", f"nothing went wrong, and still {person.name} did not join")
+            yield f"nothing went wrong, and still {person.name} did not join"
         added = sum(deed.what in ("add", "again") for deed in gathering.deeds)
         if attendance.established and _able(gathering) + added < quorum and not scenario.post.foreign:
-            yield Violation("it comes about", f"established, though only {_able(gathering)} could come")
+            yield f"established, though only {_able(gathering)} could come"
 
 
 def _untroubled(gathering: Gathering, scenario: Scenario) -> bool:
@@ -320,6 +404,27 @@ def _able(gathering: Gathering) -> int:
     return sum(
         person.reaction == "answers" and person.after <= gathering.answer_timeout + 1 for person in gathering.people
     )
+
+
+Check = Callable[[Story], Iterator[str]]
+
+#: What must hold, by its name, with the checks that tell what is wrong.
+_INVARIANTS: Mapping[str, tuple[Check, ...]] = {
+    "nobody is dialled twice": (_dialled_twice, _rung_more_often_than_meant),
+    "nothing is left behind": (_up_and_not_named, _named_for_nothing),
+    "the policy is kept": (_too_many_members, _too_many_calls, _not_refused),
+    "the pace is kept": (_refused_for_the_rate,),
+    "nobody is rung too late": (_rung_after_the_end,),
+    "the trace is complete": (_steps_without_end, _executed_and_not_traced),
+    "no task is left": (_tasks_left,),
+    "errors are portable": (_defects, _errors_replaced),
+    "commands are answered": (_never_answered,),
+    "it ends": (_not_ended, _left_slowly, _left_too_soon),
+    "the roster is true": (_misfits, _outcomes_untrue),
+    "it comes about": (_came_about_wrongly,),
+    "facts are told once": (_news_told_twice, _keys_told_twice, _settings_told_twice),
+    "others are left alone": (_others_touched,),
+}
 
 
 def summary(attendance: Attendance) -> str:

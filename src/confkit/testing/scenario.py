@@ -6,7 +6,6 @@ A scenario is a frozen value. It can be printed, compared, made simpler, and pla
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 from attrs import evolve, frozen
@@ -391,79 +390,3 @@ def _post(chance: random.Random) -> Post:
         breaks=chance.choice((0.0, 0.0, 0.05)),
         lost=chance.choice((0.0, 0.0, 0.0, 0.1)),
     )
-
-
-def simpler(scenario: Scenario) -> Iterator[Scenario]:
-    """Scenarios that are a little simpler than this one, the greatest simplifications first."""
-    gatherings = scenario.gatherings
-    if len(gatherings) > 1:
-        for index in range(len(gatherings)):
-            yield evolve(scenario, gatherings=_without(gatherings, index))
-    if len(scenario.mishaps) > 1:
-        yield evolve(scenario, mishaps=())
-    for index, meeting in enumerate(gatherings):
-        for other in _simpler_gatherings(meeting):
-            yield evolve(scenario, gatherings=(*gatherings[:index], other, *gatherings[index + 1 :]))
-    for index, mishap in enumerate(scenario.mishaps):
-        yield evolve(scenario, mishaps=_without(scenario.mishaps, index))
-        if mishap.times > 1:
-            once = evolve(mishap, times=1)
-            yield evolve(scenario, mishaps=(*scenario.mishaps[:index], once, *scenario.mishaps[index + 1 :]))
-    for name in ("foreign", "false", "lost", "breaks", "twice", "late"):
-        if getattr(scenario.post, name):
-            calmer: dict[str, Any] = {name: 0.0}
-            yield evolve(scenario, post=evolve(scenario.post, **calmer))
-    plain = Scenario(seed=scenario.seed, gatherings=())
-    for name in (
-        *(
-            "post",
-            "client_cancelled",
-            "strict",
-            "rates",
-            "skew",
-            "lists_ended",
-            "whole_seconds",
-            "end_hangs_up",
-            "latency",
-        ),
-        *("max_members", "maximum", "idempotency", "events", "bridge", "shape"),
-    ):
-        if getattr(scenario, name) != getattr(plain, name):
-            yield evolve(scenario, **{name: getattr(plain, name)})
-
-
-def _simpler_gatherings(meeting: Gathering) -> Iterator[Gathering]:
-    if meeting.deeds:
-        yield evolve(meeting, deeds=(), others=())
-    for index in range(len(meeting.deeds)):
-        yield evolve(meeting, deeds=_without(meeting.deeds, index))
-    if len(meeting.people) > 4:
-        half = len(meeting.people) // 2
-        yield _with_people(meeting, meeting.people[:half])
-    for index in range(len(meeting.people)):
-        yield _with_people(meeting, _without(meeting.people, index))
-    if meeting.others and not any(deed.person >= len(meeting.people) for deed in meeting.deeds):
-        yield evolve(meeting, others=())
-    for index, person in enumerate(meeting.people):
-        plain = Person(name=person.name, address=person.address)
-        if person != plain:
-            yield evolve(meeting, people=(*meeting.people[:index], plain, *meeting.people[index + 1 :]))
-    plain_meeting = Gathering(people=())
-    for name in ("cancellation", "leaves", "growable", "answer_timeout", "quorum", "starts", "stays"):
-        if getattr(meeting, name) != getattr(plain_meeting, name):
-            yield evolve(meeting, **{name: getattr(plain_meeting, name)})
-
-
-def _with_people(meeting: Gathering, people: tuple[Person, ...]) -> Gathering:
-    """With fewer invited, and the deeds that still have somebody to be about."""
-    gone = len(meeting.people) - len(people)
-    deeds = tuple(
-        evolve(deed, person=deed.person - gone) if deed.person >= len(meeting.people) else deed
-        for deed in meeting.deeds
-        if deed.person < len(people) or deed.person >= len(meeting.people)
-    )
-    return evolve(meeting, people=people, deeds=deeds)
-
-
-def _without(items: tuple[Any, ...], index: int) -> tuple[Any, ...]:
-    return (*items[:index], *items[index + 1 :])

@@ -26,7 +26,8 @@ from confkit.runtime.host import RuntimeFactory
 from confkit.runtime.in_process import InProcessRuntime
 from confkit.testing.invariants import Violation, summary, violations
 from confkit.testing.replay import Chronicle, crashing, diverging
-from confkit.testing.scenario import Scenario, draw, simpler
+from confkit.testing.scenario import Scenario, draw
+from confkit.testing.simpler import simpler
 from confkit.testing.simulation import Story, play
 
 #: How many scenarios are tried at most to make one simpler.

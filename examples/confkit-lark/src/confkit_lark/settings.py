@@ -17,7 +17,7 @@ class LarkSettings(HttpSettings):
         token: the account's token.
         signing_key: what webhooks are signed with.
         base_url: of the API.
-        ca_file, proxy: see :class:`confkit.provider.http.HttpSettings`.
+        ca_file, proxy: see :class:`confkit.provider.HttpSettings`.
     """
 
     account: str = field(validator=min_len(1))

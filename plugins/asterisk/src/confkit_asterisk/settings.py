@@ -62,7 +62,7 @@ class AsteriskSettings(HttpSettings):
         application: the name under which this process takes calls; every process needs one of its own.
         endpoint: how a number is dialled: ``PJSIP/{number}@trunk`` for a trunk of that name.
         sip_endpoint: how a SIP URI is dialled: ``PJSIP/trunk/{uri}``.
-        ca_file, proxy: see :class:`confkit.provider.http.HttpSettings`.
+        ca_file, proxy: see :class:`confkit.provider.HttpSettings`.
     """
 
     user: str = field(converter=_text, validator=_credential)

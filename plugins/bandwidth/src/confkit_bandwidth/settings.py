@@ -58,7 +58,7 @@ class BandwidthSettings(HttpSettings):
             evenly.
         calls_limit: how many calls may be created in any 10 s, per account and per number.
         requests_per_second: for each of the families ``/calls``, ``/conferences`` and ``/bridges``.
-        ca_file, proxy: see :class:`confkit.provider.http.HttpSettings`.
+        ca_file, proxy: see :class:`confkit.provider.HttpSettings`.
     """
 
     user_id: str = field(converter=_text, validator=_not_empty)

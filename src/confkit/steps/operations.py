@@ -1,0 +1,114 @@
+"""The table of operations: what the core must know of each to send it safely, pace it, and look it up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, frozen
+
+from confkit.models.capabilities import Joining
+from confkit.models.records import (
+    Bridge,
+    Call,
+    CallSpec,
+    Conference,
+    Dialled,
+    FindHint,
+    Member,
+    Membership,
+    Snapshot,
+)
+
+
+@frozen(kw_only=True)
+class OperationSpec:
+    """What the core must know of an operation to send it safely.
+
+    Args:
+        arguments: the hook's arguments besides ``op``, in order.
+        repeatable: executing it twice is the same as once.
+        urgent: it frees something, so it goes before others.
+        gives: what the hook returns.
+    """
+
+    arguments: tuple[str, ...]
+    repeatable: bool = False
+    urgent: bool = False
+    gives: type = object
+
+
+OPERATIONS: Mapping[str, OperationSpec] = {
+    "create_conference": OperationSpec(arguments=("spec",), gives=Conference),
+    "create_call": OperationSpec(arguments=("spec", "into"), gives=Dialled),
+    "add_member": OperationSpec(arguments=("conference", "call", "options"), repeatable=True, gives=Member),
+    "update_member": OperationSpec(arguments=("member", "patch"), repeatable=True),
+    "remove_member": OperationSpec(arguments=("member",), repeatable=True, urgent=True),
+    "update_conference": OperationSpec(arguments=("conference", "patch"), repeatable=True),
+    "end_conference": OperationSpec(arguments=("conference",), repeatable=True, urgent=True),
+    "hang_up": OperationSpec(arguments=("call",), repeatable=True, urgent=True),
+    "create_bridge": OperationSpec(arguments=("calls",), gives=Bridge),
+    "end_bridge": OperationSpec(arguments=("bridge",), repeatable=True, urgent=True),
+    "play": OperationSpec(arguments=("target", "media")),
+    "record": OperationSpec(arguments=("target", "action"), repeatable=True),
+    "send_digits": OperationSpec(arguments=("call", "digits")),
+    "transfer": OperationSpec(arguments=("call", "to", "caller_id"), gives=Call),
+    "answer_call": OperationSpec(arguments=("call", "into"), repeatable=True, gives=Dialled),
+    "reject_call": OperationSpec(arguments=("call",), repeatable=True, urgent=True),
+}
+
+
+#: What operations that only look give.
+READS: Mapping[str, type] = {"fetch": Snapshot, "list_calls": tuple, "find": tuple}
+
+
+def is_repeatable(operation: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether executing it twice, with these arguments, is the same as once."""
+    if operation == "create_bridge":
+        (calls,) = arguments
+        return bool(calls)  # two calls are on one bridge at most, but empty bridges can be many
+    return OPERATIONS[operation].repeatable
+
+
+def cost_key(operation: str, *arguments: Any) -> str:
+    """The operation's name for pacing: with what it is about, because that can decide which limit it counts against;
+    see :class:`~confkit.models.capabilities.RateClass`."""
+    for argument in arguments:
+        match argument:
+            case FindHint(operation=lost):
+                return f"{operation}:{lost}"
+            case Conference() | Call() | Member() | Bridge():
+                return f"{operation}:{type(argument).__name__.lower()}"
+    return operation
+
+
+def find_hint(operation: str, arguments: tuple[Any, ...]) -> FindHint:
+    """What ``find`` is told of a request whose outcome is unknown."""
+    match operation, arguments:
+        case "create_call", (CallSpec() as spec, into):
+            return FindHint(operation=operation, into=into, to=spec.to)
+        case "add_member", (Conference() as conference, Call() as call, _):
+            return FindHint(operation=operation, into=conference, call=call)
+    return FindHint(operation=operation)
+
+
+def adopted(operation: str, arguments: tuple[Any, ...], found: Any, joining: Joining) -> Any:
+    """The result that the lost reply would have given.
+
+    Args:
+        found: what the request has made, as a look-up shows it.
+    """
+    if OPERATIONS[operation].gives is not Dialled:
+        return found
+    match arguments:
+        case (_, Conference() as into):
+            fused = joining is Joining.FUSED
+            return Dialled(
+                call=found,
+                membership=Membership.FUSED if fused else Membership.EXPLICIT,
+                # A room that is known by its name may have another id by now.
+                conference=evolve(into, id=(fused and found.conference_id) or into.id or found.conference_id),
+            )
+        case (_, Bridge()):
+            return Dialled(call=found, membership=Membership.ON_ANSWER)
+    return Dialled(call=found)
