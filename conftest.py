@@ -32,15 +32,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         run_on_mock_clock(metafunc, "virtual_time")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked ``ci``, unless ``CI`` is set: a skip is to say that the machine lacks something."""
-    if os.environ.get("CI"):
-        return
-    late = [item for item in items if item.get_closest_marker("ci")]
-    items[:] = [item for item in items if item not in late]
-    config.hook.pytest_deselected(items=late)
-
-
 @pytest.fixture(autouse=True)
 def _structlog_as_found() -> Iterator[None]:
     """Capturing the log in one test configures structlog; the next is to find it as an application does."""

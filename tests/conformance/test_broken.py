@@ -13,6 +13,8 @@ import pytest
 
 from tests.conformance.broken import BROKEN
 
+pytestmark = pytest.mark.thorough
+
 SUITE = Path(__file__).with_name("broken_suite.py")
 #: For each provider the tests that failed, with what they said.
 Failures = dict[str, dict[str, str]]

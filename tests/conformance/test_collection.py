@@ -65,6 +65,8 @@ class TestQuiet(Conformance):
 UNNAMED = """
 from confkit.testing.conformance import Conformance
 
+pytestmark = pytest.mark.thorough
+
 class TestNothing(Conformance):
     pass
 """

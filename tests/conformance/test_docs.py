@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from confkit.cli.scaffold.command import new_provider
 from confkit.testing.conformance import rules
 
@@ -35,6 +37,7 @@ def test_every_rule_is_checked() -> None:
     assert not [name for name in names if f"rules.{name}" not in suite]
 
 
+@pytest.mark.thorough
 def test_the_tutorial(tmp_path: Path) -> None:
     package = new_provider("parrot", tmp_path)
     done = []

@@ -106,19 +106,6 @@ def test_virtual_time_that_an_override_would_undo_is_an_error(
     assert "passed" not in said
 
 
-@pytest.mark.parametrize(("ci", "said"), [("", "1 passed, 1 deselected"), ("1", "2 passed")])
-def test_what_takes_long_runs_where_ci_is_set_and_is_skipped_nowhere(
-    tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch, ci: str, said: str
-) -> None:
-    monkeypatch.setenv("CI", ci)
-    (tmp_path / "conftest.py").write_text((pytestconfig.rootpath / "conftest.py").read_text())
-    (tmp_path / "test_some.py").write_text(
-        "import pytest\n\n@pytest.mark.ci\ndef test_long(): pass\n\ndef test_short(): pass\n"
-    )
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = ci\n")
-    assert said in _pytest(tmp_path)
-
-
 def test_the_plugin_imports_nothing_before_it_is_used() -> None:
     script = (
         "import sys, confkit; before = set(sys.modules)\n"

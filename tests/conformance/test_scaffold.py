@@ -55,7 +55,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         new_provider("acme", tmp_path)
 
 
-@pytest.mark.ci  # needs the package index, and a minute
+@pytest.mark.thorough  # needs the package index, and a minute
 def test_it_passes_as_generated(tmp_path: Path) -> None:
     wheels, venv, folder = tmp_path / "wheels", tmp_path / "venv", tmp_path / "elsewhere"
     folder.mkdir()

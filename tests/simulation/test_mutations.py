@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 SEEDS = 200
 MUTANT = Path(__file__).parent / "mutant.py"
 

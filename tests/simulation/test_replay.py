@@ -8,6 +8,8 @@ import pytest
 
 from confkit.testing.simulate import judge_crashing, judge_histories
 
+pytestmark = pytest.mark.thorough
+
 SEEDS = 30
 
 

@@ -67,7 +67,7 @@ async def test_a_dial_whose_reply_was_lost_rings_once_whatever_the_party_did(scr
         assert running.run(lambda exchange: [len(exchange.rings[number]) for number in PEOPLE[:4]]) == [1] * 4
 
 
-@pytest.mark.ci  # the safety net takes 10 s
+@pytest.mark.thorough  # the safety net takes 10 s
 async def test_lost_callbacks_are_healed_over_real_servers() -> None:
     options = SimulatorOptions(callbacks=CallbackFaults(lose=1.0))
     async with two_servers(options) as (client, _), client.connect(*PEOPLE) as meeting:

@@ -180,7 +180,7 @@ def check_facts(exchange: Exchange) -> None:
     assert dialled + incoming == len(exchange.calls)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(script=scripts, steps=steps, hangs_up=st.booleans())
 def test_no_order_of_requests_breaks_the_exchange(
     script: list[tuple[str, int, int | None]],
