@@ -36,7 +36,11 @@ MODULES = {
     "steps/rate_limits": ["tests/core/test_pacing.py"],
     "steps/decide": ["tests/core/test_decide.py"],
     "steps/operations": ["tests/core/test_one_step.py", "tests/core/test_one_step_unknown.py"],
-    "steps/reporting": ["tests/core/test_one_step.py", "tests/core/test_steps.py"],
+    "steps/reporting": [
+        "tests/core/test_one_step.py",
+        "tests/core/test_one_step_unknown.py",
+        "tests/core/test_steps.py",
+    ],
     "steps/executor": [
         "tests/core/test_one_step.py",
         "tests/core/test_one_step_unknown.py",
