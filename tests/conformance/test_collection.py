@@ -11,6 +11,8 @@ import pytest
 
 from confkit.testing.conformance import Conformance
 
+pytestmark = pytest.mark.thorough
+
 HERE = Path(__file__).parent
 RULES = {name for name in dir(Conformance) if name.startswith("test_")}
 SUITES = """
@@ -64,8 +66,6 @@ class TestQuiet(Conformance):
 """
 UNNAMED = """
 from confkit.testing.conformance import Conformance
-
-pytestmark = pytest.mark.thorough
 
 class TestNothing(Conformance):
     pass

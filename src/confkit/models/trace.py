@@ -215,7 +215,10 @@ def _lifelines(records: Iterable[StepRecord], legs: Mapping[str, str]) -> dict[s
     for number, (key, (label, meeting)) in enumerate(sorted(labels.items(), key=_invitation), 1):
         tail = key.rpartition("/")[2]
         which = "" if taken[label] == 1 else f" ({tail})" if short[label, tail] == 1 else f" ({key})"
-        lifelines[key] = _Lifeline(f"T{number}", label + which, meeting)
+        shown = label + which
+        if any(_parted(shown) == _parted(other.label) for other in lifelines.values()):
+            shown = f"{shown} {number}"  # ids that differ in what cannot be shown
+        lifelines[key] = _Lifeline(f"T{number}", shown, meeting)
     return lifelines
 
 
