@@ -9,7 +9,8 @@ from attrs import evolve
 
 from confkit.testing.scenario import Scenario, draw
 from confkit.testing.simulate import judge, report, shrink
-from confkit.testing.simulation import Story, play
+from confkit.testing.simulation import play
+from confkit.testing.story import Story
 
 FIXED = 200
 FRESH = 50

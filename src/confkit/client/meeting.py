@@ -16,21 +16,17 @@ from confkit.client.arguments import (
     refuse_type,
     spoken,
 )
+from confkit.client.commands import ask, not_established
 from confkit.client.engine import Engine
 from confkit.ingest.meeting_view import MeetingState, MeetingView, Who
 from confkit.ingest.watching import EventStream
-from confkit.models import errors
 from confkit.models.addresses import problem_with
 from confkit.models.durations import Duration
 from confkit.models.errors import (
     ConfkitError,
-    MeetingEnded,
     MeetingError,
     PolicyError,
-    ProviderError,
-    QuorumNotReached,
     Unsupported,
-    Withdrawn,
 )
 from confkit.models.events import (
     IncomingCall,
@@ -49,14 +45,9 @@ from confkit.models.records import (
     RecordAction,
 )
 from confkit.models.trace import Trace
-from confkit.workflows.flow import FlowId
 from confkit.workflows.messages import (
     Add,
     Argument,
-    Command,
-    EndReason,
-    Failure,
-    MeetingEnd,
     Perform,
     Remove,
     Reply,
@@ -174,7 +165,7 @@ class Meeting:
             await engine.end(view)
             raise
         if view.end is not None:
-            raise self._not_established(view.end)
+            raise not_established(view, view.end, engine.steps.provider)
         return self
 
     async def __aexit__(
@@ -320,28 +311,6 @@ class Meeting:
 
     # --- inside
 
-    def _not_established(self, end: MeetingEnd) -> ConfkitError:
-        details: dict[str, Any] = {"participants": self.participants, "left_behind": end.left_behind + end.orphans}
-        people = "; ".join(_fate(person) for person in self.participants)
-        quorum = self._view.plan.quorum if self._view.plan else 0
-        match end.reason:
-            case EndReason.QUORUM_MISSED:
-                return QuorumNotReached(f"fewer than {quorum} joined: {people}", **details)
-            case EndReason.CONFERENCE_ENDED:
-                return MeetingEnded(
-                    f"the conference ended, because its last member left, before {quorum} had joined: {people}",
-                    **details,
-                )
-            case EndReason.ASKED:
-                return MeetingEnded("the meeting was ended before it was established", **details)
-        if end.failure is None:
-            return MeetingError(f"everyone left: {people}", **details)
-        error = _raised(end.failure, self._engine.steps.provider)
-        if isinstance(error, ProviderError):
-            error.left_behind = end.left_behind + end.orphans
-            return error
-        return MeetingError(end.failure.message, **details)
-
     async def _add(self, party: Party, incoming: Call | None) -> Participant:
         reply = await self._ask(Add(**self._for(None), party=party, incoming=incoming))
         return self.participant((reply.leg or "").rpartition("/")[2])
@@ -382,60 +351,12 @@ class Meeting:
             "target": None if participant is None else f"{self.id}/{participant.id}",
         }
 
-    async def _ask(self, command: Any) -> Reply:
-        """Send a command to the meeting's flow and wait for the reply.
-
-        Raises:
-            MeetingEnded: the meeting is over.
-        """
-        assert isinstance(command, Command)
+    async def _ask(self, command: Add | Remove | Perform) -> Reply:
         self._expect_entered()
-        try:
-            if self._view.end is None:
-                self._engine.home.check()
-                self._engine.runtime.post(FlowId(self.id), command, key=command.id)  # type: ignore[arg-type]
-            while (reply := self._view.reply_to(command.id)) is None:
-                if self._view.end is not None:
-                    raise MeetingEnded("the meeting is over", participants=self.participants)
-                if command.target is not None and self._view.is_over(command.target):
-                    if isinstance(command, Remove):
-                        return Reply(command=command.id)
-                    raise MeetingError("the party left meanwhile", participants=self.participants)
-                await self.changed()
-        finally:
-            self._view.drop_reply(command.id)
-        if reply.failure is not None:
-            raise _raised(reply.failure, self._engine.steps.provider)
-        return reply
+        return await ask(self._engine, self._view, command)
 
     def _expect_entered(self) -> Plan:
         if self._view.plan is None:
             self._engine.check()
             raise MeetingError("enter the meeting first: async with client.connect(...) as meeting")
         return self._view.plan
-
-
-def _fate(person: Participant) -> str:
-    outcome = person.outcome.value.replace("_", " ") if person.outcome else person.state.value
-    return f"{person.party.label} {outcome}" + (f" ({person.error})" if person.error else "")
-
-
-def _raised(failure: Failure, provider: str) -> Exception:
-    """A failure that came as a value, as the error that it was."""
-    kind: type[Exception] = getattr(errors, failure.kind, MeetingError)
-    if kind is Withdrawn:
-        return MeetingEnded("the meeting was ended before this was sent")
-    if kind is PolicyError:
-        return PolicyError([failure.message])
-    if kind is Unsupported:
-        return Unsupported(failure.operation, provider=provider, operation=failure.operation)
-    if issubclass(kind, ProviderError):
-        error: ProviderError = kind(
-            failure.detail,
-            provider=provider,
-            operation=failure.operation,
-            code=failure.code,
-            status=failure.status,
-        )
-        return error
-    return MeetingEnded(failure.message) if kind is MeetingEnded else MeetingError(failure.message)

@@ -19,7 +19,8 @@ from confkit.models.errors import PolicyError
 from confkit.models.records import CallState, ConferenceState, MemberState, Outcome
 from confkit.models.trace import StepOutcome
 from confkit.testing.scenario import Gathering, Person, Scenario
-from confkit.testing.simulation import STRANGER, Attendance, Boom, Story
+from confkit.testing.simulation import STRANGER
+from confkit.testing.story import Attendance, Boom, Story
 
 #: How long leaving a meeting may take: the undoing is given up after 90 s.
 LEAVING = 95.0

@@ -28,7 +28,8 @@ from confkit.testing.invariants import Violation, summary, violations
 from confkit.testing.replay import Chronicle, crashing, diverging
 from confkit.testing.scenario import Scenario, draw
 from confkit.testing.simpler import simpler
-from confkit.testing.simulation import Story, play
+from confkit.testing.simulation import play
+from confkit.testing.story import Story
 
 #: How many scenarios are tried at most to make one simpler.
 SHRINKING = 600

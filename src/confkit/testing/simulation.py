@@ -6,14 +6,12 @@ mock clock. The same scenario gives the same run, request by request.
 
 from __future__ import annotations
 
-import heapq
 import logging
-import math
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -21,33 +19,20 @@ import anyio.lowlevel
 import structlog
 import trio
 import trio.testing
-from attrs import define, evolve, field
 
 from confkit.client.client import AsyncClient
 from confkit.client.engine import EngineOptions
 from confkit.client.meeting import Meeting
 from confkit.ingest.meeting_view import MeetingState
-from confkit.models.capabilities import Capabilities
 from confkit.models.errors import ConfkitError
-from confkit.models.events import (
-    CallAnswered,
-    CallEnded,
-    ConferenceEnded,
-    ConferenceStarted,
-    Event,
-    MemberJoined,
-    MemberLeft,
-    call_of,
-    conference_of,
-)
-from confkit.models.records import CallState, EndCause, Party
+from confkit.models.records import Party
 from confkit.models.trace import StepOutcome
-from confkit.provider.contract import hookimpl
 from confkit.runtime.host import RuntimeFactory
 from confkit.runtime.in_process import InProcessRuntime
 from confkit.steps.clock import Clock
-from confkit.testing.scenario import Cancellation, Deed, Gathering, Person, Post, Scenario
-from confkit.workflows.flow import FlowId, op_key
+from confkit.testing.courier import Boaster, Courier, Witness
+from confkit.testing.scenario import Cancellation, Deed, Person, Post, Scenario
+from confkit.testing.story import Attendance, Boom, News, Story, news_in
 from confkit.workflows.policy import Policy
 
 CALLER_ID = "+12025550999"
@@ -63,83 +48,8 @@ AFTERMATH = 45.0
 PATIENCE = 60.0
 
 
-#: What happened, what to, and what became so.
-News = tuple[str, str, str]
-
-
-class Boom(Exception):
-    """The application's own error."""
-
-
 class Stuck(Exception):
     """The run does not end."""
-
-
-@define
-class Attendance:
-    """What the application saw of one meeting; instants on the virtual clock.
-
-    Args:
-        raised: what came out of the block.
-        ending_at: on the exchange's clock, when the application wanted the meeting over.
-        told: what the application was told by the meeting's stream: kind, subject and value.
-        observed: the same, as observers were told.
-        defects: errors that confkit never raises on purpose.
-        misfits: differences between the roster and the exchange at a quiet moment.
-        quiet: whether such a moment came.
-        over: whether the meeting was over when the block had been left.
-        waiting: what the application has asked for and not been answered.
-    """
-
-    gathering: Gathering
-    meeting: Meeting | None = None
-    asked_at: float = 0.0
-    established: bool = False
-    raised: BaseException | None = None
-    cancelled: bool = False
-    leaving_at: float | None = None
-    ending_at: datetime | None = None
-    told: list[News] = field(factory=list)
-    observed: list[News] = field(factory=list)
-    left_at: float | None = None
-    quiet: bool = False
-    over: bool = True
-    waiting: list[Deed] = field(factory=list)
-    misfits: list[str] = field(factory=list)
-    defects: list[str] = field(factory=list)
-
-
-@define
-class Story:
-    """A run that is over.
-
-    Args:
-        provider: the fake, with the exchange's truth and every request.
-        up: what was still up at the exchange when the client had closed, and after the aftermath.
-        foreign: a conference of somebody else on the same account, its call and its member, by id.
-        forged: how many events were told about that, or about nothing that is there, at our addresses.
-        false: how many calls that were up were told to have ended.
-        tasks: how many tasks were left over.
-        ended: whether it did end.
-        crashes: whether the flows ran on something that crashes, so that steps were cut off.
-    """
-
-    scenario: Scenario
-    provider: Any
-    attendances: list[Attendance]
-    up: tuple[str, ...] = ()
-    foreign: tuple[str, str, str] = ("", "", "")
-    forged: int = 0
-    false: int = 0
-    closed_at: float = 0.0
-    tasks: int = 0
-    ended: bool = False
-    crashes: bool = False
-
-    @property
-    def meetings(self) -> list[Meeting]:
-        """The meetings that were asked for."""
-        return [each.meeting for each in self.attendances if each.meeting is not None]
 
 
 class SeededClient(AsyncClient):
@@ -148,122 +58,6 @@ class SeededClient(AsyncClient):
     def __init__(self, provider: str, options: EngineOptions, **arguments: Any) -> None:
         super().__init__(provider, **arguments)
         self._options = options
-
-
-class Courier:
-    """Carries the provider's events: late, twice, in another order, or not at all; and others that are not true."""
-
-    def __init__(self, post: Post, seed: int, story: Story) -> None:
-        self._post = post
-        self._chance = random.Random(f"post {seed}")
-        self._story = story
-        self._told = 0
-
-    @hookimpl(wrapper=True)
-    def events(self) -> Generator[None, AsyncIterator[Event], AsyncIterator[Event]]:
-        stream = yield
-        return self._carry(stream)
-
-    async def _carry(self, stream: AsyncIterator[Event]) -> AsyncIterator[Event]:
-        bag: list[tuple[float, int, Event]] = []
-        count = 0
-        while True:
-            with anyio.CancelScope(deadline=bag[0][0] if bag else math.inf):
-                event = await anext(stream)
-                if self._chance.random() >= self._post.lost:
-                    told = evolve(event, flow=self._address_of(event)) if self._post.addressed else event
-                    for each in (told, *self._forgeries(event)):
-                        for _ in range(1 + (self._chance.random() < self._post.twice)):
-                            count += 1
-                            due = anyio.current_time() + self._chance.uniform(0, self._post.late)
-                            heapq.heappush(bag, (due, count, each))
-            while bag and bag[0][0] <= anyio.current_time():
-                yield heapq.heappop(bag)[2]
-                if self._chance.random() < self._post.breaks:
-                    return
-
-    def _address_of(self, event: Event) -> str | None:
-        """The flow that dialled the call, or created the conference: the address that the platform would have had."""
-        exchange = self._story.provider.exchange
-        record = exchange.calls.get(call_of(event) or "") or exchange.conferences.get(conference_of(event) or "")
-        op = record.notes.get("op", record.notes.get("key")) if record else None
-        return next((address for address in self._addresses() if op in self._keys(address)), None)
-
-    def _addresses(self) -> list[str]:
-        return [
-            address
-            for meeting in self._story.meetings
-            for address in (meeting.id, *(f"{meeting.id}/{person.id}" for person in meeting.participants))
-        ]
-
-    def _keys(self, address: str) -> tuple[str, ...]:
-        operation = "create_call" if "/" in address else "create_conference"
-        return tuple(op_key(address, operation, ordinal) for ordinal in (1, 2, 3))
-
-    def _forgeries(self, event: Event) -> Iterator[Event]:
-        self._told += 1
-        chance = self._chance
-        common: dict[str, Any] = {"provider": event.provider, "id": f"forged-{self._told}"}
-        addresses = self._addresses()
-        if addresses and chance.random() < self._post.foreign:
-            address = chance.choice(addresses)
-            conference, call, member = self._story.foreign
-            root = FlowId(address).meeting
-            mine = [person.call_id for meeting in self._story.meetings for person in meeting.participants]
-            about: dict[str, Any] = {"call_id": chance.choice((call, *filter(None, mine))), "member_id": member}
-            at_leg: dict[str, Any] = {**common, "flow": address if "/" in address else None}
-            at_root: dict[str, Any] = {**common, "flow": root}
-            self._story.forged += 1
-            yield chance.choice(
-                (
-                    ConferenceStarted(conference_id=conference, key=self._keys(root)[0], **at_root),
-                    ConferenceStarted(conference_id=conference, **at_root),
-                    ConferenceEnded(conference_id=conference, **at_root),
-                    ConferenceEnded(conference_id="conf-of-nobody", **at_root),
-                    CallAnswered(call_id=call, **at_leg),
-                    CallEnded(call_id=call, cause=EndCause.HANGUP, **at_leg),
-                    MemberJoined(conference_id=conference, **about, **at_leg),
-                    MemberLeft(conference_id=conference, **about, **at_leg),
-                )
-            )
-        up = [call for call in self._story.provider.exchange.calls.values() if call.state is not CallState.ENDED]
-        ours = [call for call in up if call.id != self._story.foreign[1]]
-        if ours and chance.random() < self._post.false:
-            cause = chance.choice((EndCause.HANGUP, EndCause.BUSY))
-            common["id"] = f"false-{self._told}"
-            self._story.false += 1
-            yield CallEnded(call_id=chance.choice(ours).id, cause=cause, **common)
-
-
-class Witness:
-    """An observer: what it is told of each meeting."""
-
-    def __init__(self, story: Story) -> None:
-        self._story = story
-
-    @hookimpl
-    def meeting_event(self, meeting: str, event: Event) -> None:
-        for attendance in self._story.attendances:
-            if attendance.meeting is not None and attendance.meeting.id == meeting:
-                attendance.observed.append(news_in(event))
-
-
-def news_in(event: Event) -> News:
-    """What an event tells, whatever its id: two that tell the same are the same."""
-    subjects = ("call_id", "member_id", "conference_id", "bridge_id", "recording_id")
-    subject = " ".join(value for name in subjects if (value := getattr(event, name, None)))
-    values = ("mute", "hold", "digits", "type", "count")
-    value = " ".join(f"{name}={getattr(event, name)}" for name in values if hasattr(event, name))
-    return type(event).__name__, subject, value
-
-
-class Boaster:
-    """Publishes limits that are twice of what the platform grants."""
-
-    @hookimpl(wrapper=True)
-    def capabilities(self) -> Generator[None, Capabilities, Capabilities]:
-        told = yield
-        return evolve(told, rates=tuple(evolve(rate, limit=2 * rate.limit) for rate in told.rates))
 
 
 def play(scenario: Scenario, *, runtime: RuntimeFactory = InProcessRuntime) -> Story:
@@ -401,29 +195,38 @@ async def _attend(client: AsyncClient, attendance: Attendance, scenario: Scenari
                 others.start_soon(_cancel, scope, gathering.cancellation, ending)
             for deed in gathering.deeds:
                 others.start_soon(_do, meeting, attendance, deed, ending)
-            try:
-                async with meeting:
-                    attendance.established = True
-                    await anyio.sleep(gathering.stays)
-                    await _look_when_quiet(client.provider, attendance, scenario)
-                    attendance.leaving_at = anyio.current_time()
-                    ending()
-                    if gathering.leaves == "raise":
-                        raise Boom
-                    if gathering.leaves == "end":
-                        await meeting.end()
-            except Exception as error:
-                attendance.raised = error
-                if not isinstance(error, ConfkitError | Boom):
-                    attendance.defects.append(f"the block raised {error!r}")
-            finally:
-                attendance.over = meeting.state in (MeetingState.ENDED, MeetingState.PLANNED)
+            await _sit_through(client, attendance, scenario, ending)
         attendance.cancelled = scope.cancelled_caught
         attendance.left_at = anyio.current_time()
         for _ in range(int(PATIENCE)):
             if attendance.waiting:
                 await anyio.sleep(1)
         others.cancel_scope.cancel()
+
+
+async def _sit_through(
+    client: AsyncClient, attendance: Attendance, scenario: Scenario, ending: Callable[[], None]
+) -> None:
+    """Enter the meeting, stay, and leave it in the application's way."""
+    gathering, meeting = attendance.gathering, attendance.meeting
+    assert meeting is not None
+    try:
+        async with meeting:
+            attendance.established = True
+            await anyio.sleep(gathering.stays)
+            await _look_when_quiet(client.provider, attendance, scenario)
+            attendance.leaving_at = anyio.current_time()
+            ending()
+            if gathering.leaves == "raise":
+                raise Boom
+            if gathering.leaves == "end":
+                await meeting.end()
+    except Exception as error:
+        attendance.raised = error
+        if not isinstance(error, ConfkitError | Boom):
+            attendance.defects.append(f"the block raised {error!r}")
+    finally:
+        attendance.over = meeting.state in (MeetingState.ENDED, MeetingState.PLANNED)
 
 
 def _party(person: Person) -> Party:
@@ -434,24 +237,20 @@ async def _do(meeting: Meeting, attendance: Attendance, deed: Deed, ending: Call
     everybody = attendance.gathering.everybody
     party = _party(everybody[deed.person]) if everybody else Party("")
     await anyio.sleep(deed.at)
+    deeds: dict[str, Callable[[], Awaitable[object]]] = {
+        "add": lambda: meeting.add(party),
+        "again": lambda: meeting.add(party),
+        "remove": lambda: meeting.remove(party),
+        "mute": lambda: meeting.mute(party),
+        "unmute": lambda: meeting.unmute(party),
+        "mute_all": meeting.mute_all,
+        "say": lambda: meeting.say("hello"),
+        "end": meeting.end,
+    }
+    if deed.what == "end" and meeting.state is not MeetingState.PLANNED:
+        ending()
     try:
-        match deed.what:
-            case "add" | "again":
-                await meeting.add(party)
-            case "remove":
-                await meeting.remove(party)
-            case "mute":
-                await meeting.mute(party)
-            case "unmute":
-                await meeting.unmute(party)
-            case "mute_all":
-                await meeting.mute_all()
-            case "say":
-                await meeting.say("hello")
-            case "end":
-                if meeting.state is not MeetingState.PLANNED:
-                    ending()
-                await meeting.end()
+        await deeds[deed.what]()
     except ConfkitError:
         pass  # it may well be too late or too much
     except Exception as error:
