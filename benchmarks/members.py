@@ -20,7 +20,7 @@ from typing import Any
 
 import anyio
 from attrs import define, field
-from confkit_asterisk.engine import Engine
+from confkit_asterisk.server import Engine
 from confkit_asterisk.softphone import Phones
 
 import confkit

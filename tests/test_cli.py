@@ -99,7 +99,7 @@ def test_two_are_bridged(cli: Cli) -> None:
 
 
 def test_two_that_may_grow_make_a_conference(cli: Cli) -> None:
-    ran = cli("connect", "--provider", "fake", "--from", CALLER, "--growable", *people(2), "--json")
+    ran = cli("connect", "--provider", "fake", "--from", CALLER, "--expandable", *people(2), "--json")
     assert (ran.status, ran.report["mode"]) == (0, "conference")
 
 

@@ -67,7 +67,7 @@ def whole(screen: list[str], *told: str) -> bool:
 
 @pytest.mark.parametrize("widths", [(60,), (120,), (50, 100, 45, 80)])
 def test_a_window_that_changes_its_size_shows_one_whole_table(widths: tuple[int, ...]) -> None:
-    terminal = Terminal([CONFKIT, *CONNECT, *PEOPLE[:2], "--growable"])
+    terminal = Terminal([CONFKIT, *CONNECT, *PEOPLE[:2], "--expandable"])
     try:
         terminal.until("established: 2 of 2 joined")
         terminal.press("m")

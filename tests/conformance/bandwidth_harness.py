@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import confkit_bandwidth
 import httpx
-from confkit_bandwidth.simulator import Fault, Running
+from confkit_bandwidth.simulator import Fault as SimulatedFault
+from confkit_bandwidth.simulator import Running
 from confkit_fake.exchange import Call, Exchange
 
 from confkit.provider import (
@@ -27,15 +28,15 @@ from confkit.provider import (
     Unknown,
     WebhookRequest,
 )
-from confkit.testing.conformance import Harness, Reaction, Trouble
+from confkit.testing.conformance import Fault, Harness, Reaction
 
 _FAULTS = {
-    Trouble.LOST_REPLY: "drop-reply",
-    Trouble.GARBLED: "garbled",
-    Trouble.SERVER_ERROR: "500",
-    Trouble.RATE_LIMITED: "call-rate-limit",
-    Trouble.FORBIDDEN: "number-access-denied",
-    Trouble.NO_FUNDS: "insufficient-available-balance",
+    Fault.LOST_REPLY: "drop-reply",
+    Fault.GARBLED: "garbled",
+    Fault.SERVER_ERROR: "500",
+    Fault.RATE_LIMITED: "call-rate-limit",
+    Fault.FORBIDDEN: "number-access-denied",
+    Fault.NO_FUNDS: "insufficient-available-balance",
 }
 _PAYLOADS: Mapping[type[Event], Mapping[str, str]] = {
     CallAnswered: {"eventType": "answer", "callState": "active"},
@@ -106,14 +107,14 @@ class BandwidthHarness(Harness):
         requests = self.simulator.account.requests
         return self.simulator.run(lambda _: sum(request.method != "GET" for request in requests))
 
-    def provoke(self, trouble: Trouble, operation: str) -> None:
-        if trouble is Trouble.UNREACHABLE:
+    def provoke(self, fault: Fault, operation: str) -> None:
+        if fault is Fault.UNREACHABLE:
             self.settings["base_url"] = "http://127.0.0.1:9"
-        elif trouble is Trouble.BAD_CREDENTIALS:
+        elif fault is Fault.BAD_CREDENTIALS:
             self.settings["secret"] = "wrong"
         else:
-            fault = Fault(operation=operation, kind=_FAULTS[trouble], times=1)
-            self.simulator.run(lambda _: self.simulator.account.faults.add(fault))
+            simulated = SimulatedFault(operation=operation, kind=_FAULTS[fault], times=1)
+            self.simulator.run(lambda _: self.simulator.account.faults.add(simulated))
 
     def call_in(self, caller: str) -> str | None:
         body = {"from": caller, "to": self.caller_id}

@@ -327,8 +327,8 @@ class HidesItsBridge(FakeProvider):
     @hookimpl
     def capabilities(self) -> Capabilities:
         can = super().capabilities()
-        finds = can.finds - {"create_bridge", "add_member"}
-        return evolve(can, bridging=Bridging.NONE, moves_calls=False, finds=finds)
+        finds = can.reconcilable - {"create_bridge", "add_member"}
+        return evolve(can, bridging=Bridging.NONE, bridge_to_conference=False, reconcilable=finds)
 
 
 @caught_by("test_the_same_intent_again", whole=True)
@@ -343,7 +343,7 @@ class ClaimsIdempotency(FakeProvider):
 class HidesThatItMovesCalls(FakeProvider):
     @hookimpl
     def capabilities(self) -> Capabilities:
-        return evolve(super().capabilities(), moves_calls=False)
+        return evolve(super().capabilities(), bridge_to_conference=False)
 
 
 @caught_by("test_a_sound_that_is_not_declared")
@@ -371,7 +371,7 @@ class DeclaresWhatItLacks(FakeProvider):
     @hookimpl
     def capabilities(self) -> Capabilities:
         can = super().capabilities()
-        return evolve(can, finds=can.finds - {"answer_call"})
+        return evolve(can, reconcilable=can.reconcilable - {"answer_call"})
 
 
 @caught_by("test_capabilities_make_sense", shape="on_join", bridge="none")
@@ -379,14 +379,14 @@ class ClaimsToFindWhatItNeverMakes(FakeProvider):
     @hookimpl
     def capabilities(self) -> Capabilities:
         can = super().capabilities()
-        return evolve(can, finds=can.finds | {"create_bridge"})
+        return evolve(can, reconcilable=can.reconcilable | {"create_bridge"})
 
 
 @caught_by("test_a_caller_that_cannot_be_admitted")
 class HidesThatItAdmits(FakeProvider):
     @hookimpl
     def capabilities(self) -> Capabilities:
-        return evolve(super().capabilities(), admits=frozenset({"bridge"}))
+        return evolve(super().capabilities(), answers_into=frozenset({"bridge"}))
 
 
 @caught_by("test_moving_calls_from_a_bridge")
@@ -431,7 +431,7 @@ class HidesThatItFinds(FakeProvider):
     @hookimpl
     def capabilities(self) -> Capabilities:
         can = super().capabilities()
-        return evolve(can, finds=can.finds - {"transfer", "create_conference"})
+        return evolve(can, reconcilable=can.reconcilable - {"transfer", "create_conference"})
 
 
 # Errors

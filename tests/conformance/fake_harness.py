@@ -9,17 +9,17 @@ import confkit_fake
 from confkit_fake import FakeProvider
 
 from confkit.provider import CallState
-from confkit.testing.conformance import Harness, Reaction, Trouble
+from confkit.testing.conformance import Fault, Harness, Reaction
 
 _READS = {"fetch", "list_calls", "find"}
 _FAULTS = {
-    Trouble.UNREACHABLE: "refuse",
-    Trouble.LOST_REPLY: "drop-reply",
-    Trouble.SERVER_ERROR: "error-500",
-    Trouble.RATE_LIMITED: "rate-limit",
-    Trouble.FORBIDDEN: "forbidden",
-    Trouble.BAD_CREDENTIALS: "unauthenticated",
-    Trouble.NO_FUNDS: "no-funds",
+    Fault.UNREACHABLE: "refuse",
+    Fault.LOST_REPLY: "drop-reply",
+    Fault.SERVER_ERROR: "error-500",
+    Fault.RATE_LIMITED: "rate-limit",
+    Fault.FORBIDDEN: "forbidden",
+    Fault.BAD_CREDENTIALS: "unauthenticated",
+    Fault.NO_FUNDS: "no-funds",
 }
 
 
@@ -33,7 +33,7 @@ class FakeHarness(Harness):
 
     name = "fake"
     module = confkit_fake
-    lacks = frozenset({Trouble.GARBLED})
+    lacks = frozenset({Fault.GARBLED})
     kind: ClassVar[type[FakeProvider]] = FakeProvider
     given: ClassVar[Mapping[str, Any]] = {}
 
@@ -63,8 +63,8 @@ class FakeHarness(Harness):
     def mutations(self) -> int:
         return sum(request.operation not in _READS for request in self.fake.requests)
 
-    def provoke(self, trouble: Trouble, operation: str) -> None:
-        self.fake.fail(operation, _FAULTS[trouble])
+    def provoke(self, fault: Fault, operation: str) -> None:
+        self.fake.fail(operation, _FAULTS[fault])
 
     def call_in(self, caller: str) -> str | None:
         return self.fake.exchange.incoming(caller, self.caller_id).id

@@ -19,7 +19,7 @@ SUITES = """
 import pytest
 from confkit_fake import FakeProvider
 from confkit.provider import CallEnded
-from confkit.testing.conformance import Conformance, Trouble
+from confkit.testing.conformance import Conformance, Fault
 from tests.conformance.fake_harness import FakeHarness
 from tests.conformance.webhook_fake import WebhookHarness
 
@@ -39,7 +39,7 @@ class TestModest(Conformance):
     harness_class = ModestHarness
 
 class ShelteredHarness(FakeHarness):
-    lacks = frozenset({Trouble.LOST_REPLY, Trouble.GARBLED})
+    lacks = frozenset({Fault.LOST_REPLY, Fault.GARBLED})
 
 class TestSheltered(Conformance):
     harness_class = ShelteredHarness

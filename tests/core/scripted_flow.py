@@ -81,11 +81,11 @@ class ScriptedFlow:
         """The messages of a kind that it has sent."""
         return [message for _, message in self.sent if isinstance(message, kind)]
 
-    async def step(self, name: str, /, *args: Any, limit: str | None = None) -> Any:
+    async def step(self, name: str, /, *args: Any, caller_id: str | None = None) -> Any:
         """Carry out nothing, and give what the script says."""
         self.ordinal += 1
         self.steps.append((name, *args))
-        self.limits.append(limit)
+        self.limits.append(caller_id)
         self.journal.append(name)
         script = self._replies.get(name, [None])
         reply = script.pop(0) if len(script) > 1 else script[0]

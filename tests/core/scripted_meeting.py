@@ -9,7 +9,7 @@ from attrs import evolve
 
 from confkit import Bridge, Call, Conference, Mode, Outcome, OutcomeUnknown, Party, Plan, Unavailable
 from confkit.models.events import ConferenceEnded, ConferenceStarted, Event
-from confkit.provider import Bridging, Joining, Materialise, Snapshot
+from confkit.provider import Bridging, ConferenceCreation, JoinMethod, Snapshot
 from confkit.workflows.meeting import meeting
 from confkit.workflows.messages import (
     HangUp,
@@ -89,16 +89,16 @@ def brief(count: int = 3, mode: Mode = Mode.CONFERENCE, **changes: Any) -> Meeti
     usual: dict[str, Any] = {
         "owner": "us",
         "provider": "p",
-        "materialise": Materialise.EXPLICIT,
-        "joining": Joining.EXPLICIT,
+        "creation": ConferenceCreation.EXPLICIT,
+        "joining": JoinMethod.EXPLICIT,
         "bridging": Bridging.AFTER,
     }
     return MeetingBrief(plan=plan, **(usual | changes))
 
 
 TWO_BRIDGED = brief(2, Mode.BRIDGE)
-ON_JOIN = brief(materialise=Materialise.ON_JOIN)
-FUSED = brief(4, joining=Joining.FUSED, materialise=Materialise.ON_JOIN)
+ON_JOIN = brief(creation=ConferenceCreation.ON_JOIN)
+FUSED = brief(4, join_method=JoinMethod.FUSED, creation=ConferenceCreation.ON_JOIN)
 
 
 def run(what: MeetingBrief, *mail: Message | None, **replies: Any) -> ScriptedFlow:
@@ -117,7 +117,7 @@ def standing(*mail: Message | None, **replies: Any) -> ScriptedFlow:
     return run(brief(), *answered(ONE, TWO, THREE), *is_in(ONE, TWO, THREE), *mail, **replies)
 
 
-def let_on(flow: ScriptedFlow) -> list[tuple[str, str | None]]:
+def released(flow: ScriptedFlow) -> list[tuple[str, str | None]]:
     """Whom it has let on, and into what."""
     return [(to, message.into.id) for to, message in flow.sent if isinstance(message, Proceed)]
 

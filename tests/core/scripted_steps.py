@@ -204,7 +204,7 @@ def join(**changes: Any) -> StepRequest:
 
 
 def finds(*operations: str, **changes: Any) -> Capabilities:
-    return Capabilities(finds=frozenset(operations), **changes)
+    return Capabilities(reconcilable=frozenset(operations), **changes)
 
 
 def lost(**details: Any) -> OutcomeUnknown:

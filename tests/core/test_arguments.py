@@ -32,7 +32,7 @@ from confkit import (
     Unsupported,
 )
 from confkit.client.direct import Direct
-from confkit.models.capabilities import Materialise
+from confkit.models.capabilities import ConferenceCreation
 from confkit.provider import CallSpec, CallState, InvalidRequest, Member, Op, hookimpl
 
 pytestmark = pytest.mark.anyio
@@ -179,7 +179,7 @@ async def test_a_conference_without_an_id_is_one_only_where_rooms_come_of_themse
         keyless = Conference(provider=client.provider_name, key="")
         with pytest.raises(InvalidRequest, match="has no id"):
             await client.direct.create_call(ANN, into=keyless)
-        if client.capabilities.materialise is Materialise.EXPLICIT:
+        if client.capabilities.creation is ConferenceCreation.EXPLICIT:
             with pytest.raises(InvalidRequest, match="has no id"):
                 await client.direct.create_call(ANN, into=unborn)
         assert asked == []

@@ -49,7 +49,7 @@ NOTHING, BLIND = Look.NOTHING, Look.FAILED
 CALL = "what was found"
 
 BLANK = Capabilities()
-FINDS = Capabilities(finds=frozenset({"create_call", "add_member"}))
+FINDS = Capabilities(reconcilable=frozenset({"create_call", "add_member"}))
 CLIENT_ID = Capabilities(idempotency=Idempotency.CLIENT_ID)
 KEY = Capabilities(idempotency=Idempotency.KEY)
 KEY_MINUTE = Capabilities(idempotency=Idempotency.KEY, idempotency_window=MINUTE)
@@ -82,7 +82,7 @@ def again(least: float) -> SendAgain:
 
 
 def turned_away(least: float, part: float | None = None) -> SendAgain:
-    return SendAgain(pause=jitter(least, part), hold_back=jitter(least, part))
+    return SendAgain(pause=jitter(least, part), back_off=jitter(least, part))
 
 
 Row = tuple[ProviderError, Tried, Capabilities, Decision]
@@ -109,7 +109,7 @@ RULES: dict[str, dict[str, Row]] = {
             LIMITED_4,
             dial(turned_away=115.98),
             BLANK,
-            Raise(error=LIMITED_4, hold_back=jitter(4.05, part=0.05)),
+            Raise(error=LIMITED_4, back_off=jitter(4.05, part=0.05)),
         ),
     },
     "certainly refused": {
@@ -180,7 +180,7 @@ RULES: dict[str, dict[str, Row]] = {
             LIMITED,
             join(last_unknown=EARLIER, turned_away=120.0),
             BLANK,
-            Raise(error=EARLIER, hold_back=jitter(1.0)),
+            Raise(error=EARLIER, back_off=jitter(1.0)),
         ),
     },
 }
@@ -207,8 +207,8 @@ def test_on_a_guess_nothing_is_sent_again() -> None:
     ):
         decision = decide(error, dial(looks=seen, failed=failed, reports=reports), capabilities)
         if isinstance(decision, SendAgain):
-            sent.add((error, capabilities.finds, set(seen) == {NOTHING}))
-    assert sent == {(FAILED, FINDS.finds, True)}
+            sent.add((error, capabilities.reconcilable, set(seen) == {NOTHING}))
+    assert sent == {(FAILED, FINDS.reconcilable, True)}
 
 
 # --- what counts as tried

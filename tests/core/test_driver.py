@@ -69,7 +69,7 @@ async def child(flow: Flow, brief: str) -> None:
 
 
 async def stepper(flow: Flow, brief: str) -> list[Any]:
-    return [await flow.step("create_call", brief), await flow.step("add_member", brief, limit="+1")]
+    return [await flow.step("create_call", brief), await flow.step("add_member", brief, caller_id="+1")]
 
 
 async def undoing(flow: Flow, brief: None) -> None:

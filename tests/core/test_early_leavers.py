@@ -220,7 +220,7 @@ async def test_who_still_rings_when_the_conference_is_ended_for_everybody_is_hun
 @pytest.mark.parametrize("fault", ["drop-reply", "error-after"])
 async def test_who_is_in_though_the_reply_was_lost_stays_in(fault: str) -> None:
     fake = FakeProvider()
-    fake._capabilities = evolve(fake.capabilities(), finds=frozenset())
+    fake._capabilities = evolve(fake.capabilities(), reconcilable=frozenset())
     fake.fail("add_member", fault, times=20)
     async with client(fake) as opened, opened.connect(ANN, BOB, CARA) as meeting:
         assert outcomes(meeting) == [Outcome.JOINED] * 3

@@ -147,12 +147,12 @@ def test_without_callbacks_the_provider_is_given_no_address() -> None:
 
 
 def test_a_leg_that_is_to_ask_dials_when_it_is_let_on_into_what_it_is_told() -> None:
-    asks = {"into": NAME, "asks": True}
-    waits = run(brief=asks)
+    waiting = {"into": NAME, "waits_for_release": True}
+    waits = run(brief=waiting)
     assert (waits.steps, waits.waits) == ([], [None])
-    flow = run(Proceed(into=ROOM), brief=asks)
+    flow = run(Proceed(into=ROOM), brief=waiting)
     assert [step[2] for step in flow.steps] == [ROOM]
-    assert run(Proceed(into=ROOM), ANSWERED, brief=asks).names == ["create_call"]  # let on to dial is not to join
+    assert run(Proceed(into=ROOM), ANSWERED, brief=waiting).names == ["create_call"]  # let on to dial is not to join
 
 
 def test_the_conference_that_a_call_has_made_is_told_with_the_call() -> None:

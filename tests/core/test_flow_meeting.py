@@ -16,11 +16,11 @@ from confkit.provider import (
     STOP,
     Bridging,
     CallState,
+    ConferenceCreation,
     ConferencePatch,
     Conflict,
     FindHint,
-    Joining,
-    Materialise,
+    JoinMethod,
     NotFound,
     PermissionDenied,
     Snapshot,
@@ -73,10 +73,10 @@ from tests.core.scripted_meeting import (
     has_ended,
     hung_up,
     is_in,
-    let_on,
     lost,
     over,
     person,
+    released,
     run,
     shows_itself,
     standing,
@@ -122,7 +122,7 @@ def test_a_meeting_stands_when_everyone_is_in_or_over() -> None:
 
 def test_who_is_alone_joins_when_nobody_else_can_come() -> None:
     flow = run(brief(quorum=1), *answered(ONE), *over(TWO), *over(THREE))
-    assert let_on(flow) == [(ONE, "conf-1")]
+    assert released(flow) == [(ONE, "conf-1")]
 
 
 def test_a_meeting_without_its_quorum_is_undone_at_once() -> None:
@@ -166,10 +166,10 @@ def test_until_the_room_has_its_id_one_goes_at_a_time() -> None:
     assert flow.sent == [(ONE, Proceed(into=NAME))]
     updated = told(ONE, Stage.UPDATED, conference_id="conf-1")
     known = run(ON_JOIN, *answered(ONE, TWO, THREE), updated, *is_in(ONE), create_conference=[NAME])
-    assert let_on(known) == [(ONE, None), (TWO, "conf-1"), (THREE, "conf-1")]
+    assert released(known) == [(ONE, None), (TWO, "conf-1"), (THREE, "conf-1")]
     assert [message for message in known.sent if isinstance(message[1], Adopted)] == [("us", Adopted(conference=ROOM))]
     gone = run(ON_JOIN, *answered(ONE, TWO, THREE), *over(ONE), create_conference=[NAME])
-    assert let_on(gone) == [(ONE, None), (TWO, None)]
+    assert released(gone) == [(ONE, None), (TWO, None)]
 
 
 def test_a_room_that_tells_its_id_later_has_it_from_then_on() -> None:
@@ -183,14 +183,16 @@ def test_a_room_that_is_a_name_is_the_one_that_has_it_last() -> None:
 
 
 def test_where_dialling_makes_the_room_one_dials_at_a_time() -> None:
-    fused = brief(joining=Joining.FUSED, materialise=Materialise.FROM_CALL)
+    fused = brief(join_method=JoinMethod.FUSED, creation=ConferenceCreation.FROM_CALL)
     flow = run(fused, create_conference=[NAME])
-    assert [(child.asks, child.named, child.into) for _, _, child in flow.children] == [(True, True, NAME)] * 3
-    assert let_on(flow) == [(ONE, None)]
+    assert [(child.waits_for_release, child.named, child.into) for _, _, child in flow.children] == [
+        (True, True, NAME)
+    ] * 3
+    assert released(flow) == [(ONE, None)]
     known = run(fused, dialled(ONE, "conf-1"), create_conference=[NAME])
-    assert let_on(known) == [(ONE, None), (TWO, "conf-1"), (THREE, "conf-1")]
-    for joining, room in ((Joining.FUSED, ROOM), (Joining.EXPLICIT, NAME)):
-        plain = run(brief(joining=joining), create_conference=[room])
+    assert released(known) == [(ONE, None), (TWO, "conf-1"), (THREE, "conf-1")]
+    for joining, room in ((JoinMethod.FUSED, ROOM), (JoinMethod.EXPLICIT, NAME)):
+        plain = run(brief(join_method=joining), create_conference=[room])
         assert not any(child.asks for _, _, child in plain.children)
 
 
@@ -199,7 +201,7 @@ def test_where_dialling_makes_the_room_one_dials_at_a_time() -> None:
 
 def bridged(*mail: Message | None, **replies: Any) -> ScriptedFlow:
     """Two who have answered and are connected."""
-    moves = brief(2, Mode.BRIDGE, moves_calls=True)
+    moves = brief(2, Mode.BRIDGE, bridge_to_conference=True)
     return run(moves, *answered(ONE, TWO), *is_in(ONE, TWO, conference_id=None), *mail, **replies)
 
 
@@ -303,7 +305,7 @@ def test_two_who_are_bridged_become_a_conference_when_a_third_comes() -> None:
     flow = bridged(add(3), *answered(THREE))
     assert flow.names == ["create_bridge", "create_conference"]
     assert flow.children[-1][2].into == ROOM
-    assert let_on(flow)[2:] == [(ONE, "conf-1"), (TWO, "conf-1"), (THREE, "conf-1")]
+    assert released(flow)[2:] == [(ONE, "conf-1"), (TWO, "conf-1"), (THREE, "conf-1")]
     assert Reply(command="c-1", leg=THREE) in flow.messages(Reply)
 
 
@@ -328,9 +330,9 @@ def test_a_bridge_that_has_grown_and_is_undone_before_they_moved_leaves_neither_
 
 
 def test_a_leg_that_was_dialled_into_the_bridge_is_moved_when_it_is_in() -> None:
-    first = brief(2, Mode.BRIDGE, bridging=Bridging.FIRST, moves_calls=True)
+    first = brief(2, Mode.BRIDGE, bridging=Bridging.FIRST, bridge_to_conference=True)
     grown = run(first, *is_in(ONE, conference_id=None), add(3), *is_in(TWO, conference_id=None))
-    assert (TWO, "conf-1") in let_on(grown)
+    assert (TWO, "conf-1") in released(grown)
 
 
 def test_growing_that_fails_leaves_the_bridge_as_it_was() -> None:
@@ -347,7 +349,7 @@ def test_a_bridge_that_cannot_grow_says_how_to_plan_for_it() -> None:
     (reply,) = flow.messages(Reply)
     assert reply.failure.kind == "PolicyError"
     assert "p cannot move a call" in reply.failure.message
-    assert "growable=True" in reply.failure.message
+    assert "expandable=True" in reply.failure.message
     assert flow.names == ["create_bridge"]
     one = run(TWO_BRIDGED, *answered(ONE, TWO), *is_in(ONE, TWO, conference_id=None), *over(TWO), add(3))
     assert one.messages(Reply) == [Reply(command="c-1", leg=THREE)]
@@ -503,7 +505,7 @@ def test_who_leaves_first_cuts_nobody_off_who_is_still_to_come() -> None:
     assert flow.names == ["create_conference", "create_conference"]
     assert [to for to, message in flow.sent if message == has_ended()] == [ONE]
     assert flow.messages(Adopted) == [Adopted(conference=SECOND)]
-    assert let_on(flow) == [(ONE, "conf-1"), (TWO, "conf-1"), (TWO, "conf-2"), (THREE, "conf-2")]
+    assert released(flow) == [(ONE, "conf-1"), (TWO, "conf-1"), (TWO, "conf-2"), (THREE, "conf-2")]
 
 
 def test_as_many_as_the_quorum_asks_for_are_enough_to_meet_again() -> None:
@@ -550,7 +552,7 @@ def test_a_conference_that_ends_with_too_few_to_come_is_the_end_of_the_meeting()
     assert flow.names == ["create_conference", "end_conference"]
 
 
-@pytest.mark.parametrize("how", [{"joining": Joining.FUSED}, {"materialise": Materialise.ON_JOIN}])
+@pytest.mark.parametrize("how", [{"joining": JoinMethod.FUSED}, {"creation": ConferenceCreation.ON_JOIN}])
 def test_a_room_that_is_a_name_comes_again_by_itself(how: dict[str, Any]) -> None:
     mail = [dialled(ONE, "conf-1"), *answered(ONE), *is_in(ONE), has_ended(), *over(ONE)]
     flow = run(brief(4, **how), *mail, create_conference=[NAME])

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from confkit.runtime.in_process import InProcessRuntime
-from confkit.steps.rate_limits import Withdrawal
+from confkit.steps.rate_limits import CancelToken
 from confkit.workflows.driver import Finished, RunStep, StepDone
 from confkit.workflows.flow import Flow, FlowId
 from confkit.workflows.messages import End, HangUp
@@ -35,18 +35,18 @@ class Client:
 
     def __init__(self) -> None:
         self.journal: list[str] = []
-        self.orders: dict[str, Withdrawal] = {}
+        self.orders: dict[str, CancelToken] = {}
         self.holds: dict[str, anyio.Event] = {}
         self.contexts: list[str] = []
         self.ends: dict[str, Finished] = {}
         self.left: set[str] = set()
         self.changed = anyio.Event()
 
-    async def run_step(self, step: RunStep, withdrawal: Withdrawal, *, again: bool) -> Any:
-        assert not again
+    async def run_step(self, step: RunStep, cancel: CancelToken, *, resumed: bool) -> Any:
+        assert not resumed
         self.journal.append(f"run {step.flow} {step.name}")
         self.contexts.append(REQUEST.get())
-        self.orders[step.name] = withdrawal
+        self.orders[step.name] = cancel
         if step.name in self.holds:
             await self.holds[step.name].wait()
         if step.name == "refused":
@@ -71,7 +71,7 @@ class Client:
 
     def is_ordered(self, step: str) -> bool:
         """Whether a step that was begun is not to be sent."""
-        return self.orders[step].ordered
+        return self.orders[step].cancelled
 
     async def until_gone(self, *meetings: str) -> None:
         while not self.left.issuperset(meetings):

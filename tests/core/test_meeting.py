@@ -367,10 +367,10 @@ async def test_a_bridge_grows_into_a_conference(bridge: str, shape: str) -> None
 
 async def test_a_bridge_that_cannot_grow_says_how_to_plan_for_it() -> None:
     provider = FakeProvider()
-    async with met(provider, ANN, BOB, plugins=(With(moves_calls=False),)) as meeting:
-        with pytest.raises(PolicyError, match="growable=True"):
+    async with met(provider, ANN, BOB, plugins=(With(bridge_to_conference=False),)) as meeting:
+        with pytest.raises(PolicyError, match="expandable=True"):
             await meeting.add(CY)
-    async with met(provider, ANN, BOB, plugins=(With(moves_calls=False),), growable=True) as meeting:
+    async with met(provider, ANN, BOB, plugins=(With(bridge_to_conference=False),), expandable=True) as meeting:
         assert meeting.mode is Mode.CONFERENCE
         await meeting.add(CY)
         await until(meeting, lambda: meeting.participant(CY).state is ParticipantState.JOINED)

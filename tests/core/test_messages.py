@@ -15,7 +15,7 @@ from cattrs.strategies import configure_tagged_union
 
 from confkit.models import events
 from confkit.models import records as models
-from confkit.models.capabilities import Bridging, Joining, Materialise
+from confkit.models.capabilities import Bridging, ConferenceCreation, JoinMethod
 from confkit.workflows import messages
 from confkit.workflows.policy import Mode, Plan
 
@@ -102,8 +102,8 @@ SAID: list[Any] = [
 ]
 TAKEN_AND_RETURNED: list[Any] = [
     messages.MeetingBrief(
-        plan=PLAN, owner="m/owner", provider="p", materialise=Materialise.ON_JOIN, joining=Joining.FUSED,
-        bridging=Bridging.FIRST, moves_calls=True, callbacks="https://example.com/hook/",
+        plan=PLAN, owner="m/owner", provider="p", creation=ConferenceCreation.ON_JOIN, join_method=JoinMethod.FUSED,
+        bridging=Bridging.FIRST, bridge_to_conference=True, callbacks="https://example.com/hook/",
     ),
     messages.LegBrief(
         meeting="m", party=ANN, caller_id="+12018994444", answer_timeout=timedelta(seconds=30), into=BRIDGE,

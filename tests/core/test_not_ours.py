@@ -80,7 +80,9 @@ def is_untouched(fake: FakeProvider, ids: tuple[str, str, str]) -> bool:
 
 async def test_a_lost_conference_is_ended_when_it_shows_itself_and_its_end_is_not_ours() -> None:
     fake = FakeProvider()
-    fake._capabilities = evolve(fake.capabilities(), finds=frozenset())  # as Bandwidth v1: conferences have no list
+    fake._capabilities = evolve(
+        fake.capabilities(), reconcilable=frozenset()
+    )  # as Bandwidth v1: conferences have no list
     fake.fail("create_conference", "drop-reply")
     async with client(fake) as opened, opened.connect(ANN, BOB, CARA) as meeting:
         await anyio.sleep(60)
@@ -99,7 +101,7 @@ async def test_whoever_knows_a_url_of_a_meeting_cannot_end_another_conference(sh
     others = somebody_elses(fake)
     forger = Forger(fake)
     fake.fail("create_conference", "lost")  # so that there is one to look out for, where the shape has any
-    fake._capabilities = evolve(fake.capabilities(), finds=frozenset({"create_call"}))
+    fake._capabilities = evolve(fake.capabilities(), reconcilable=frozenset({"create_call"}))
     async with client(fake) as opened, opened.connect(ANN, BOB, CARA) as meeting:
         key = {"none": None, "wrong": "op-c-0", "right": op_key(meeting.id, "create_conference", 1)}[told_key]
         await forger.post(ConferenceStarted, conference_id=others[0], key=key, flow=meeting.id)
@@ -189,7 +191,7 @@ async def test_a_call_whose_end_was_only_told_and_that_cannot_be_hung_up_is_name
     forger = Forger(fake)
     fake.fail("hang_up", "forbidden", times=9)
     async with client(fake) as opened:
-        meeting = opened.connect(Party(ANN, name="Ann"), BOB, quorum=1, growable=True)
+        meeting = opened.connect(Party(ANN, name="Ann"), BOB, quorum=1, expandable=True)
         await meeting.__aenter__()
         await forger.post(CallEnded, call_id=meeting.participant(ANN).call_id, cause=EndCause.HANGUP)
         for call in [call for call in fake.exchange.calls.values() if call.to == BOB]:

@@ -39,7 +39,7 @@ from confkit.provider import (
 )
 from confkit.steps.clock import Clock
 from confkit.steps.executor import Steps
-from confkit.steps.rate_limits import Priority, Withdrawal
+from confkit.steps.rate_limits import CancelToken, Priority
 from tests.core.scripted_steps import (
     ANN,
     BRIDGE,
@@ -90,13 +90,13 @@ async def test_an_operation_is_sent_again_on_a_guess_only_where_twice_is_once(op
 async def test_what_frees_something_is_all_that_is_sent_of_a_meeting_that_ends(operation: str) -> None:
     arguments, reply = EVERY[operation]
     script: dict[str, Any] = {operation: [reply]}
-    provider, order = Scripted(**script), Withdrawal()
-    order.order()
+    provider, order = Scripted(**script), CancelToken()
+    order.cancel()
     if operation in FREES:
-        await steps(provider).run(request(operation, *arguments, withdrawal=order))
+        await steps(provider).run(request(operation, *arguments, cancel=order))
     else:
         with pytest.raises(Withdrawn):
-            await steps(provider).run(request(operation, *arguments, withdrawal=order))
+            await steps(provider).run(request(operation, *arguments, cancel=order))
     assert len(provider.sent) == (operation in FREES)
 
 
@@ -251,10 +251,10 @@ async def test_a_refusal_for_the_rate_holds_back_all_requests_of_its_class_and_n
     one = steps(provider)
     begun = anyio.current_time()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(one.run, dial(key="k-refused", limit=OURS))
+        tasks.start_soon(one.run, dial(key="k-refused", caller_id=OURS))
         await anyio.sleep(1)
-        tasks.start_soon(one.run, dial(key="k-held", limit=OURS))
-        tasks.start_soon(one.run, dial(key="k-other", limit="+12125550100"))
+        tasks.start_soon(one.run, dial(key="k-held", caller_id=OURS))
+        tasks.start_soon(one.run, dial(key="k-other", caller_id="+12125550100"))
         tasks.start_soon(one.run, hang_up(key="k-free"))
     moments = {each.op.key: each.at - begun for each in provider.sent if each.op}
     assert moments["k-held"] >= 12
@@ -270,7 +270,7 @@ async def test_steps_without_a_number_are_held_back_together() -> None:
         tasks.start_soon(one.run, dial(key="k-refused"))
         await anyio.sleep(1)
         tasks.start_soon(one.run, dial(key="k-held"))
-        tasks.start_soon(one.run, dial(key="k-other", limit=OURS))
+        tasks.start_soon(one.run, dial(key="k-other", caller_id=OURS))
     moments = {each.op.key: each.at - begun for each in provider.sent if each.op}
     assert moments["k-held"] >= 12
     assert moments["k-other"] == 1
@@ -397,22 +397,22 @@ async def test_who_waits_for_its_place_is_withdrawn_and_what_frees_something_is_
     )
     one = steps(provider, watcher)
     await one.run(dial())
-    order = Withdrawal()
+    order = CancelToken()
     begun = anyio.current_time()
     told: list[Withdrawn] = []
 
     async def waits() -> None:
         try:
-            await one.run(dial(withdrawal=order))
+            await one.run(dial(cancel=order))
         except Withdrawn as error:
             assert anyio.current_time() == begun + 1
             told.append(error)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(waits)
-        tasks.start_soon(one.run, hang_up(withdrawal=order))
+        tasks.start_soon(one.run, hang_up(cancel=order))
         await anyio.sleep(1)
-        order.order()
+        order.cancel()
     assert [(error.provider, error.operation) for error in told] == [("scripted", "create_call")]
     assert [each.operation for each in provider.sent] == ["create_call", "hang_up"]
     assert [record.outcome for record in watcher.finished] == [
@@ -423,49 +423,49 @@ async def test_who_waits_for_its_place_is_withdrawn_and_what_frees_something_is_
 
 
 async def test_nothing_is_sent_after_the_order_whether_it_has_to_wait_or_not() -> None:
-    order = Withdrawal()
-    order.order()
+    order = CancelToken()
+    order.cancel()
     rates = RateClass(name="calls", limit=9, per=SECOND, costs={"create_call": 1})
     for capabilities in (Capabilities(), Capabilities(rates=(rates,))):
         provider = Scripted(create_call=[DIALLED], hang_up=[None], capabilities=capabilities)
         one = steps(provider)
         with pytest.raises(Withdrawn) as raised:
-            await one.run(dial(withdrawal=order))
+            await one.run(dial(cancel=order))
         assert str(raised.value) == "scripted create_call: withdrawn before it was sent"
-        await one.run(hang_up(withdrawal=order))
+        await one.run(hang_up(cancel=order))
         assert [each.operation for each in provider.sent] == ["hang_up"]
 
 
 async def test_who_pauses_before_another_attempt_is_withdrawn_but_not_what_frees_something() -> None:
     provider = Scripted(create_call=[limited(20), DIALLED], hang_up=[limited(20), None])
-    one, order = steps(provider), Withdrawal()
+    one, order = steps(provider), CancelToken()
     begun = anyio.current_time()
     async with anyio.create_task_group() as tasks:
 
         async def waits() -> None:
             with pytest.raises(Withdrawn):
-                await one.run(dial(withdrawal=order))
+                await one.run(dial(cancel=order))
             assert anyio.current_time() == begun + 1
 
         tasks.start_soon(waits)
-        tasks.start_soon(one.run, hang_up(withdrawal=order))
+        tasks.start_soon(one.run, hang_up(cancel=order))
         await anyio.sleep(1)
-        order.order()
+        order.cancel()
     assert sorted(each.operation for each in provider.sent) == ["create_call", "hang_up", "hang_up"]
 
 
 async def test_a_doubt_outlives_a_withdrawal() -> None:
     provider = Scripted(add_member=[lost(), MEMBER])
-    one, order = steps(provider), Withdrawal()
+    one, order = steps(provider), CancelToken()
     async with anyio.create_task_group() as tasks:
 
         async def waits() -> None:
             with pytest.raises(OutcomeUnknown):
-                await one.run(join(withdrawal=order))
+                await one.run(join(cancel=order))
 
         tasks.start_soon(waits)
         await anyio.sleep(0.1)
-        order.order()
+        order.cancel()
     assert len(provider.sent) == 1
 
 
@@ -476,11 +476,11 @@ async def test_a_request_that_is_on_its_way_is_not_withdrawn() -> None:
 
     for rates in ((), (RateClass(name="calls", limit=9, per=SECOND, costs={"create_call": 1}),)):
         provider = Scripted(create_call=[slow], capabilities=Capabilities(rates=rates))
-        one, order = steps(provider), Withdrawal()
+        one, order = steps(provider), CancelToken()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(one.run, dial(withdrawal=order))
+            tasks.start_soon(one.run, dial(cancel=order))
             await anyio.sleep(1)
-            order.order()
+            order.cancel()
         assert len(provider.sent) == 1
 
 

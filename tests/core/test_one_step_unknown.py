@@ -17,7 +17,7 @@ from confkit.provider import (
     FindHint,
     Idempotency,
     InvalidRequest,
-    Joining,
+    JoinMethod,
     Membership,
     NotFound,
     PermissionDenied,
@@ -173,35 +173,37 @@ async def test_after_a_look_up_that_fails_there_is_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("into", "joining", "expected"),
+    ("into", "join_method", "expected"),
     [
-        (None, Joining.EXPLICIT, Dialled(call=CALL)),
-        (ROOM, Joining.EXPLICIT, Dialled(call=CALL, membership=Membership.EXPLICIT, conference=ROOM)),
-        (ROOM, Joining.FUSED, Dialled(call=CALL, membership=Membership.FUSED, conference=ROOM)),
-        (BRIDGE, Joining.FUSED, Dialled(call=CALL, membership=Membership.ON_ANSWER)),
+        (None, JoinMethod.EXPLICIT, Dialled(call=CALL)),
+        (ROOM, JoinMethod.EXPLICIT, Dialled(call=CALL, membership=Membership.EXPLICIT, conference=ROOM)),
+        (ROOM, JoinMethod.FUSED, Dialled(call=CALL, membership=Membership.FUSED, conference=ROOM)),
+        (BRIDGE, JoinMethod.FUSED, Dialled(call=CALL, membership=Membership.ON_ANSWER)),
     ],
 )
 async def test_a_call_that_is_found_is_dialled_as_its_reply_would_have_said(
-    into: Conference | Bridge | None, joining: Joining, expected: Dialled
+    into: Conference | Bridge | None, join_method: JoinMethod, expected: Dialled
 ) -> None:
-    provider = Scripted(create_call=[lost()], find=[(CALL,)], capabilities=finds("create_call", joining=joining))
+    provider = Scripted(
+        create_call=[lost()], find=[(CALL,)], capabilities=finds("create_call", join_method=join_method)
+    )
     assert await steps(provider).run(dial(into)) == expected
 
 
 @pytest.mark.parametrize(
-    ("joining", "id_", "expected"),
+    ("join_method", "id_", "expected"),
     [
-        (Joining.FUSED, None, "conf-7"),
-        (Joining.FUSED, "conf-1", "conf-7"),  # the room is a name, and may have another id by now
-        (Joining.EXPLICIT, None, "conf-7"),
-        (Joining.EXPLICIT, "conf-1", "conf-1"),
+        (JoinMethod.FUSED, None, "conf-7"),
+        (JoinMethod.FUSED, "conf-1", "conf-7"),  # the room is a name, and may have another id by now
+        (JoinMethod.EXPLICIT, None, "conf-7"),
+        (JoinMethod.EXPLICIT, "conf-1", "conf-1"),
     ],
 )
 async def test_a_call_that_is_found_brings_the_id_of_the_room_that_it_made(
-    joining: Joining, id_: str | None, expected: str | None
+    join_method: JoinMethod, id_: str | None, expected: str | None
 ) -> None:
     found = Call(provider="scripted", id="call-7", to=ANN, conference_id="conf-7")
-    capabilities = finds("create_call", joining=joining)
+    capabilities = finds("create_call", join_method=join_method)
     provider = Scripted(create_call=[lost()], find=[(found,)], capabilities=capabilities)
     dialled = await steps(provider).run(dial(Conference(provider="scripted", key="k-room", id=id_)))
     assert (dialled.conference.id, dialled.conference.key) == (expected, "k-room")
@@ -317,7 +319,7 @@ async def test_a_dial_is_sent_again_where_it_would_be_the_same_one(
 async def test_a_step_that_was_cut_off_is_looked_up_before_anything_is_sent() -> None:
     watcher = Watcher()
     provider = Scripted(create_call=[DIALLED], find=[(), (CALL,)], capabilities=finds("create_call"))
-    dialled = await steps(provider, watcher).run(dial(again=True))
+    dialled = await steps(provider, watcher).run(dial(resumed=True))
     assert dialled.call is CALL
     assert [each.operation for each in provider.sent] == ["find", "find"]
     assert (watcher.finished[0].outcome, watcher.finished[0].attempt) == (StepOutcome.ADOPTED, 1)
@@ -326,7 +328,7 @@ async def test_a_step_that_was_cut_off_is_looked_up_before_anything_is_sent() ->
 async def test_a_dial_that_was_cut_off_and_does_not_show_is_not_sent_again() -> None:
     provider = Scripted(create_call=[DIALLED], find=[()], capabilities=finds("create_call"))
     with pytest.raises(OutcomeUnknown, match="cut off") as raised:
-        await steps(provider).run(dial(again=True))
+        await steps(provider).run(dial(resumed=True))
     assert provider.of("create_call") == []
     assert (raised.value.provider, raised.value.operation) == ("scripted", "create_call")
     assert len(provider.of("find")) == 3
@@ -335,16 +337,16 @@ async def test_a_dial_that_was_cut_off_and_does_not_show_is_not_sent_again() -> 
 async def test_a_dial_that_was_cut_off_is_sent_again_where_it_would_be_the_same_one() -> None:
     capabilities = Capabilities(idempotency=Idempotency.KEY, idempotency_window=10 * SECOND)
     provider = Scripted(create_call=[DIALLED], capabilities=capabilities)
-    assert await steps(provider).run(dial(again=True)) is DIALLED
+    assert await steps(provider).run(dial(resumed=True)) is DIALLED
 
 
 async def test_what_was_cut_off_and_harms_nobody_is_sent_again() -> None:
     provider = Scripted(hang_up=[None])
-    await steps(provider).run(hang_up(again=True))
+    await steps(provider).run(hang_up(resumed=True))
     assert [each.op.attempt for each in provider.sent if each.op] == [1]
     provider = Scripted(hang_up=[PermissionDenied("not allowed any more")])
     with pytest.raises(OutcomeUnknown, match="cut off"):  # the one that was cut off may have worked
-        await steps(provider).run(hang_up(again=True))
+        await steps(provider).run(hang_up(resumed=True))
 
 
 # --- reads

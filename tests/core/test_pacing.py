@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from confkit.provider import RateClass
-from confkit.steps.rate_limits import MARGIN, Pacer, Priority, Withdrawal
+from confkit.steps.rate_limits import MARGIN, CancelToken, Priority, RateLimiter
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
@@ -27,8 +27,8 @@ CROSS = RateClass(name="cross", limit=2, per=3 * SECOND, costs={"both": 1, "look
 class Sent:
     """The requests that got their place, with the moment."""
 
-    def __init__(self, pacer: Pacer) -> None:
-        self.pacer = pacer
+    def __init__(self, limiter: RateLimiter) -> None:
+        self.limiter = limiter
         self.log: list[tuple[str, float]] = []
         self.begun = anyio.current_time()
 
@@ -41,7 +41,7 @@ class Sent:
         meeting: str | None = None,
         number: str = "",
     ) -> timedelta:
-        waited = await self.pacer.wait(operation, priority=priority, meeting=meeting, number=number)
+        waited = await self.limiter.wait(operation, priority=priority, meeting=meeting, number=number)
         self.log.append((label or operation, anyio.current_time() - self.begun))
         return waited
 
@@ -55,14 +55,14 @@ class Sent:
 
 
 async def test_what_has_no_rate_class_does_not_wait() -> None:
-    sent = Sent(Pacer([CALLS]))
+    sent = Sent(RateLimiter([CALLS]))
     for _ in range(100):
         assert await sent.send("hang_up") == timedelta(0)
     assert sent.moments == [0] * 100
 
 
 async def test_a_burst_up_to_the_limit_goes_at_once_and_the_rest_waits_for_the_window() -> None:
-    sent = Sent(Pacer([CALLS]))
+    sent = Sent(RateLimiter([CALLS]))
     for _ in range(7):
         await sent.send("create_call")
     window = 10 * MARGIN
@@ -71,13 +71,13 @@ async def test_a_burst_up_to_the_limit_goes_at_once_and_the_rest_waits_for_the_w
 
 async def test_waiting_is_told() -> None:
     await anyio.sleep(1000)
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     assert await sent.send("add") == timedelta(0)
     assert (await sent.send("add")).total_seconds() == pytest.approx(MARGIN)
 
 
 async def test_a_request_that_costs_more_than_the_window_holds_is_paid_for_by_those_after_it() -> None:
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     for operation in ("double", "add", "add"):
         await sent.send(operation)
     assert sent.moments == pytest.approx([0, 2 * MARGIN, 3 * MARGIN])
@@ -85,7 +85,7 @@ async def test_a_request_that_costs_more_than_the_window_holds_is_paid_for_by_th
 
 async def test_a_request_that_costs_more_than_the_window_holds_fills_it_as_often_as_it_must() -> None:
     rate = RateClass(name="many", limit=2, per=SECOND, costs={"triple": 3, "one": 1})
-    sent = Sent(Pacer([rate]))
+    sent = Sent(RateLimiter([rate]))
     for operation in ("triple", "one", "one"):
         await sent.send(operation)
     assert sent.moments == pytest.approx([0, MARGIN, 2 * MARGIN])
@@ -93,33 +93,33 @@ async def test_a_request_that_costs_more_than_the_window_holds_fills_it_as_often
 
 async def test_what_an_operation_is_about_decides_its_class_where_the_provider_says_so() -> None:
     rate = RateClass(name="media", limit=1, per=SECOND, costs={"play": 1, "play:member": 3, "fetch:call": 1})
-    pacer = Pacer([rate])
-    sent = Sent(pacer)
+    limiter = RateLimiter([rate])
+    sent = Sent(limiter)
     for operation in ("play:bridge", "play:member", "play", "fetch", "fetch:room"):
         await sent.send(operation)
     assert sent.moments == pytest.approx([0, MARGIN, 4 * MARGIN, 4 * MARGIN, 4 * MARGIN])
-    limited = [name for name in ("play", "play:bridge", "play:member", "fetch:call") if pacer.limits(name)]
+    limited = [name for name in ("play", "play:bridge", "play:member", "fetch:call") if limiter.limits(name)]
     assert limited == ["play", "play:bridge", "play:member", "fetch:call"]
-    assert not any(pacer.limits(name) for name in ("fetch", "fetch:room", "hang_up", "member", ":"))
-    assert not Pacer([]).limits("play")
+    assert not any(limiter.limits(name) for name in ("fetch", "fetch:room", "hang_up", "member", ":"))
+    assert not RateLimiter([]).limits("play")
 
 
 async def test_each_number_has_a_window_of_its_own_where_the_limit_is_the_numbers() -> None:
-    sent = Sent(Pacer([NUMBER]))
+    sent = Sent(RateLimiter([NUMBER]))
     for number in ("+1", "+2", "+1", "+2"):
         await sent.send("create_call", number=number)
     assert sent.moments == pytest.approx([0, 0, MARGIN, MARGIN])
 
 
 async def test_a_limit_of_the_account_does_not_ask_for_the_number() -> None:
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     for number in ("+1", "+2"):
         await sent.send("add", number=number)
     assert sent.moments == pytest.approx([0, MARGIN])
 
 
 async def test_endings_go_before_the_sequence_and_reads_go_last() -> None:
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     await sent.send("add", "first")
     async with anyio.create_task_group() as tasks:
         for label, operation, priority in (
@@ -133,7 +133,7 @@ async def test_endings_go_before_the_sequence_and_reads_go_last() -> None:
 
 
 async def test_meetings_take_turns_and_keep_their_own_order() -> None:
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     await sent.send("add", "first", meeting="long")
     async with anyio.create_task_group() as tasks:
         for number in range(5):
@@ -148,7 +148,7 @@ async def test_meetings_take_turns_and_keep_their_own_order() -> None:
 
 
 async def test_every_turn_is_one_request_of_each_meeting_in_the_order_of_asking() -> None:
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     await sent.send("add", "first", meeting="a")
     async with anyio.create_task_group() as tasks:
         for meeting, requests in (("a", 3), ("b", 1), ("c", 2), ("d", 1), ("e", 2)):
@@ -159,7 +159,7 @@ async def test_every_turn_is_one_request_of_each_meeting_in_the_order_of_asking(
 
 
 async def test_a_meeting_keeps_its_own_order_whenever_it_asks() -> None:
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     async with anyio.create_task_group() as tasks:
         for number in range(4):
             tasks.start_soon(partial(sent.send, "add", str(number), meeting="a"))
@@ -171,7 +171,7 @@ async def test_a_meeting_keeps_its_own_order_whenever_it_asks() -> None:
 
 
 async def test_where_nobody_waits_nobody_is_owed_a_turn() -> None:
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     for _ in range(3):
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
@@ -185,7 +185,7 @@ async def test_where_nobody_waits_nobody_is_owed_a_turn() -> None:
 
 
 async def test_who_comes_late_does_not_make_up_for_turns_that_it_never_wanted() -> None:
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     async with anyio.create_task_group() as tasks:
         for number in range(6):
             tasks.start_soon(partial(sent.send, "add", f"early {number}", meeting="early"))
@@ -197,56 +197,56 @@ async def test_who_comes_late_does_not_make_up_for_turns_that_it_never_wanted() 
 
 
 async def test_a_refusal_closes_the_window_for_everyone_in_it() -> None:
-    sent = Sent(Pacer([CALLS, ROOMS]))
-    sent.pacer.hold_back("create_call", 4 * SECOND)
+    sent = Sent(RateLimiter([CALLS, ROOMS]))
+    sent.limiter.back_off("create_call", 4 * SECOND)
     await sent.send("add")
     await sent.send("create_call")
     assert sent.moments == pytest.approx([0, 4])
-    sent.pacer.hold_back("create_call", timedelta(0))
+    sent.limiter.back_off("create_call", timedelta(0))
     await sent.send("create_call")
     assert sent.moments[-1] == pytest.approx(4)
 
 
 async def test_windows_are_a_little_longer_than_the_providers() -> None:
     """What is sent exactly as far apart as the limit says can arrive closer together."""
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     for _ in range(2):
         await sent.send("add")
     assert 1.01 < sent.moments[1] < 1.05
 
 
 async def test_of_two_refusals_the_longer_holds() -> None:
-    sent = Sent(Pacer([CALLS]))
-    sent.pacer.hold_back("create_call", 4 * SECOND)
-    sent.pacer.hold_back("create_call", SECOND)
+    sent = Sent(RateLimiter([CALLS]))
+    sent.limiter.back_off("create_call", 4 * SECOND)
+    sent.limiter.back_off("create_call", SECOND)
     await sent.send("create_call")
     assert sent.moments == pytest.approx([4])
 
 
 async def test_a_refusal_closes_the_window_of_its_number_only() -> None:
-    sent = Sent(Pacer([NUMBER]))
-    sent.pacer.hold_back("create_call", 4 * SECOND, number="+1")
-    sent.pacer.hold_back("create_call", 7 * SECOND)
+    sent = Sent(RateLimiter([NUMBER]))
+    sent.limiter.back_off("create_call", 4 * SECOND, number="+1")
+    sent.limiter.back_off("create_call", 7 * SECOND)
     for number in ("+2", "+1", ""):
         await sent.send("create_call", number=number)
     assert sent.moments == pytest.approx([0, 4, 7])
-    sent.pacer.hold_back("create_call", 3 * SECOND)
-    await sent.pacer.wait("create_call", priority=Priority.NORMAL)
+    sent.limiter.back_off("create_call", 3 * SECOND)
+    await sent.limiter.wait("create_call", priority=Priority.NORMAL)
     assert anyio.current_time() - sent.begun == pytest.approx(10)
 
 
 async def test_a_refusal_that_comes_while_others_wait_holds_them_too() -> None:
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     await sent.send("add")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sent.send, "add")
         await anyio.sleep(0.5)
-        sent.pacer.hold_back("add", 5 * SECOND)
+        sent.limiter.back_off("add", 5 * SECOND)
     assert sent.moments[-1] == pytest.approx(5.5)
 
 
 async def test_who_gives_up_frees_its_place_in_the_queue() -> None:
-    sent = Sent(Pacer([ROOMS]))
+    sent = Sent(RateLimiter([ROOMS]))
     await sent.send("add", "first")
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as scope:
@@ -260,17 +260,17 @@ async def test_who_gives_up_frees_its_place_in_the_queue() -> None:
 
 
 async def test_an_order_to_withdraw_stops_who_waits_and_whoever_comes_to_wait() -> None:
-    Withdrawal().order()  # where nobody waits
-    withdrawal = Withdrawal()
+    CancelToken().cancel()  # where nobody waits
+    cancel = CancelToken()
     over, waits, late = anyio.CancelScope(), anyio.CancelScope(), anyio.CancelScope()
-    withdrawal.ends(over)
-    withdrawal.ends(None)
-    withdrawal.ends(waits)
-    assert (withdrawal.ordered, waits.cancel_called) == (False, False)
-    withdrawal.order()
-    assert (withdrawal.ordered, waits.cancel_called, over.cancel_called) == (True, True, False)
-    withdrawal.ends(None)
-    withdrawal.ends(late)
+    cancel.ends(over)
+    cancel.ends(None)
+    cancel.ends(waits)
+    assert (cancel.cancelled, waits.cancel_called) == (False, False)
+    cancel.cancel()
+    assert (cancel.cancelled, waits.cancel_called, over.cancel_called) == (True, True, False)
+    cancel.ends(None)
+    cancel.ends(late)
     assert late.cancel_called
 
 
@@ -292,7 +292,7 @@ def test_never_more_than_the_limit_in_any_window_and_everyone_gets_on(
     rates = [CALLS, ROOMS, CROSS]
 
     async def scenario() -> None:
-        sent = Sent(Pacer(rates))
+        sent = Sent(RateLimiter(rates))
         gave_up = 0
 
         async def one(operation: str, priority: Priority, meeting: str | None, start: int, give_up: int | None) -> None:

@@ -62,7 +62,7 @@ def test_nobody_to_connect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("below", "growable", "bridging", "mode"),
+    ("below", "expandable", "bridging", "mode"),
     [
         ("bridge", False, Bridging.FIRST, Mode.BRIDGE),
         ("bridge", False, Bridging.AFTER, Mode.BRIDGE),
@@ -73,13 +73,13 @@ def test_nobody_to_connect() -> None:
 )
 @pytest.mark.parametrize("count", [1, 2])
 def test_what_fewer_than_the_minimum_get(
-    below: Any, growable: bool, bridging: Bridging, mode: Mode, count: int
+    below: Any, expandable: bool, bridging: Bridging, mode: Mode, count: int
 ) -> None:
     result = planned(
         people(count),
         policy=Policy(below_minimum=below),
         capabilities=Capabilities(bridging=bridging),
-        growable=growable,
+        expandable=expandable,
     )
     assert result.mode is mode
 
@@ -223,7 +223,7 @@ addresses = st.one_of(
     ),
     caller_id=st.none() | addresses,
     quorum=st.integers(-1, 24),
-    growable=st.booleans(),
+    expandable=st.booleans(),
 )
 def test_any_parties_either_plan_or_raise_one_policy_error(
     parties: list[Party],
@@ -231,7 +231,7 @@ def test_any_parties_either_plan_or_raise_one_policy_error(
     capabilities: Capabilities,
     caller_id: str | None,
     quorum: int,
-    growable: bool,
+    expandable: bool,
 ) -> None:
     result: Plan | None = None
     refusal = ""
@@ -242,7 +242,7 @@ def test_any_parties_either_plan_or_raise_one_policy_error(
             capabilities=capabilities,
             caller_id=caller_id,
             quorum=quorum,
-            growable=growable,
+            expandable=expandable,
         )
     except PolicyError as error:
         refusal = str(error)
@@ -257,7 +257,7 @@ def test_any_parties_either_plan_or_raise_one_policy_error(
     if result.mode is Mode.BRIDGE:
         assert len(parties) < min(policy.minimum, 3)
         assert capabilities.bridging is not Bridging.NONE
-        assert not growable
+        assert not expandable
     if len(parties) < policy.minimum:
         assert policy.below_minimum != "refuse"
 

@@ -105,7 +105,7 @@ async def test_where_nothing_can_be_looked_up_a_dial_is_sent_once() -> None:
     for fault in ("error-500", "drop-reply", "lost"):
         provider = FakeProvider()
         provider.fail("create_call", fault)
-        async with client(provider, With(finds=frozenset())) as calls:
+        async with client(provider, With(reconcilable=frozenset())) as calls:
             with pytest.raises(OutcomeUnknown):
                 await calls.direct.create_call(ANN)
         assert len(provider.requests) == 1
@@ -125,7 +125,7 @@ async def test_an_id_that_we_choose_makes_sending_again_safe() -> None:
     for fault in ("drop-reply", "lost"):
         provider = FakeProvider(idempotency="client_id")
         provider.fail("create_call", fault, times=2)
-        async with client(provider, With(finds=frozenset())) as calls:
+        async with client(provider, With(reconcilable=frozenset())) as calls:
             call = (await calls.direct.create_call(ANN)).call
         assert provider.exchange.rings[ANN] == [call.id]
         assert len(dials(provider)) == 3
@@ -138,7 +138,7 @@ async def test_a_key_makes_sending_again_safe_for_half_of_its_window() -> None:
         provider = FakeProvider(idempotency="client_id")  # the fake's keys are its ids
         provider.fail("create_call", "rate-limit", seconds=slow)
         provider.fail("create_call", "drop-reply")
-        key = With(finds=frozenset(), idempotency=Idempotency.KEY, idempotency_window=window)
+        key = With(reconcilable=frozenset(), idempotency=Idempotency.KEY, idempotency_window=window)
         async with client(provider, key) as calls:
             if sent == 2:
                 await calls.direct.create_call(ANN)
@@ -206,7 +206,7 @@ async def test_a_plugin_that_returns_the_wrong_thing_is_told_so() -> None:
             return nothing()
 
     provider = FakeProvider()
-    async with client(provider, Forgetful(), With(finds=frozenset())) as calls:
+    async with client(provider, Forgetful(), With(reconcilable=frozenset())) as calls:
         with pytest.raises(OutcomeUnknown, match="NoneType"):
             await calls.direct.create_call(ANN)
         with anyio.fail_after(60), pytest.raises(confkit.QuorumNotReached) as raised:

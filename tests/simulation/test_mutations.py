@@ -17,7 +17,7 @@ MUTANT = Path(__file__).parent / "mutant.py"
 MUTATIONS = {
     "send again what may have been executed": (
         "confkit.steps.decide",
-        "return error.answered and tried.operation in capabilities.finds and Look.FAILED not in tried.looks",
+        "return error.answered and tried.operation in capabilities.reconcilable and Look.FAILED not in tried.looks",
         "return True",
         "nobody is dialled twice",
     ),
@@ -41,7 +41,7 @@ MUTATIONS = {
     ),
     "let two make the room at once": (
         "confkit.workflows.legs",
-        "return [] if any(seat.let_on for seat in self.present) else waiting[:1]",
+        "return [] if any(status.released for status in self.present) else waiting[:1]",
         "return waiting",
         "it comes about",
     ),
@@ -53,7 +53,7 @@ MUTATIONS = {
     ),
     "do not withdraw what is still to be sent": (
         "confkit.workflows.driver",
-        "            flow.cancelled = True\n            if isinstance(flow.waits, RunStep):\n",
+        "            flow.cancelled = True\n            if isinstance(waits, RunStep):\n",
         "            if False:\n",
         "nobody is rung too late",
     ),

@@ -21,7 +21,7 @@ def test_a_crash_after_every_few_inputs_changes_nothing_that_matters(every: int)
         assert not verdict.found, f"seed {seed}: {verdict.found[0]}"
         counts += verdict.counts
     assert counts["replayed"] > counts["crashes"] > 100 // every
-    assert counts["again"] > 10
+    assert counts["resumed"] > 10
 
 
 def test_a_history_gives_the_same_from_every_prefix_of_it() -> None:

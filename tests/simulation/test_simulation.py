@@ -65,5 +65,5 @@ def test_a_scenario_that_breaks_something_becomes_simpler(monkeypatch: pytest.Mo
     simplest = shrink(scenario, "nobody is busy")
     (meeting,) = simplest.gatherings
     assert [person.reaction for person in meeting.people] == ["busy"]
-    assert not simplest.mishaps
+    assert not simplest.faults
     assert not meeting.deeds

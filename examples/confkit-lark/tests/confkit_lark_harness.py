@@ -26,7 +26,7 @@ from confkit.provider import (
     Unknown,
     WebhookRequest,
 )
-from confkit.testing.conformance import Harness, Reaction, Trouble
+from confkit.testing.conformance import Fault, Harness, Reaction
 
 _EVENTS: Mapping[type[Event], str] = {
     CallRinging: "ringing",
@@ -38,11 +38,11 @@ _EVENTS: Mapping[type[Event], str] = {
     ConferenceEnded: "room-end",
     Unknown: "room-repainted",
 }
-_REFUSALS: Mapping[Trouble, Refusal] = {
-    Trouble.SERVER_ERROR: Refusal(500, 20500, "internal error"),
-    Trouble.RATE_LIMITED: Refusal(429, 20429, "too many requests", **{"Retry-After": "1"}),
-    Trouble.FORBIDDEN: Refusal(403, 21210, "not your number"),
-    Trouble.NO_FUNDS: Refusal(403, 20005, "the account is suspended until it pays"),
+_REFUSALS: Mapping[Fault, Refusal] = {
+    Fault.SERVER_ERROR: Refusal(500, 20500, "internal error"),
+    Fault.RATE_LIMITED: Refusal(429, 20429, "too many requests", **{"Retry-After": "1"}),
+    Fault.FORBIDDEN: Refusal(403, 21210, "not your number"),
+    Fault.NO_FUNDS: Refusal(403, 20005, "the account is suspended until it pays"),
 }
 
 
@@ -52,17 +52,17 @@ class Wire(httpx.AsyncBaseTransport):
     def __init__(self, lark: Lark) -> None:
         self._simulator = httpx.ASGITransport(app=lark.app())
         self.down = False
-        self.trouble: tuple[Trouble, str] | None = None
+        self.fault: tuple[Fault, str] | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self.down:
             raise httpx.ConnectError("connection refused")
         response = await self._simulator.handle_async_request(request)
-        trouble, part = self.trouble or (None, "")
-        if trouble is None or part not in request.url.path:
+        fault, part = self.fault or (None, "")
+        if fault is None or part not in request.url.path:
             return response
-        self.trouble = None
-        if trouble is Trouble.LOST_REPLY:
+        self.fault = None
+        if fault is Fault.LOST_REPLY:
             raise httpx.ReadError("connection reset")
         return httpx.Response(response.status_code, content=b"<html>")
 
@@ -106,15 +106,15 @@ class LarkHarness(Harness):
     def mutations(self) -> int:
         return sum(method != "GET" for method, _ in self.lark.requests)
 
-    def provoke(self, trouble: Trouble, operation: str) -> None:
-        if trouble is Trouble.UNREACHABLE:
+    def provoke(self, fault: Fault, operation: str) -> None:
+        if fault is Fault.UNREACHABLE:
             self.wire.down = True
-        elif trouble is Trouble.BAD_CREDENTIALS:
+        elif fault is Fault.BAD_CREDENTIALS:
             self.settings["token"] = "wrong"
-        elif trouble in _REFUSALS:
-            self.lark.refusals[operation] = _REFUSALS[trouble]
+        elif fault in _REFUSALS:
+            self.lark.refusals[operation] = _REFUSALS[fault]
         else:
-            self.wire.trouble = trouble, "/participants" if operation == "create_call" else "/calls/"
+            self.wire.fault = fault, "/participants" if operation == "create_call" else "/calls/"
 
     def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest:
         names = {"call_id": "CallSid", "conference_id": "RoomSid"}

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from confkit_asterisk.engine import EngineUnavailable, Installation, install
-from confkit_asterisk.engine.install import installed
+from confkit_asterisk.server import EngineUnavailable, Installation, install
+from confkit_asterisk.server.install import installed
 
 
 def pytest_configure(config: pytest.Config) -> None:

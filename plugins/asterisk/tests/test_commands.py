@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from confkit_asterisk.engine import Installation
+from confkit_asterisk.server import Installation
 
 pytestmark = pytest.mark.media
 CONFKIT = [sys.executable, "-c", "from confkit.cli import main; main()"]

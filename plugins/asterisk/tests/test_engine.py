@@ -15,9 +15,9 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from confkit_asterisk.engine import EngineUnavailable, confine, install
-from confkit_asterisk.engine.install import remark_on_age
-from confkit_asterisk.engine.run import exposed
+from confkit_asterisk.server import EngineUnavailable, confine, install
+from confkit_asterisk.server.install import remark_on_age
+from confkit_asterisk.server.run import exposed
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="needs Linux's /proc")
 NOW = datetime(2026, 11, 27, tzinfo=UTC)

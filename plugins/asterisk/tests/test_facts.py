@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 from confkit_asterisk import facts, wire
-from confkit_asterisk.ledger import Ledger, Leg
+from confkit_asterisk.state import Leg, State
 
 from confkit.provider import Call, CallState, EndCause, events
 
@@ -38,10 +38,10 @@ def event(kind: str, **payload: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def ledger() -> Ledger:
-    ledger = Ledger()
-    ledger.legs["call-1"] = Leg(call=Call(provider="asterisk", id="call-1"), rings_for=timedelta(seconds=30))
-    return ledger
+def state() -> State:
+    state = State()
+    state.legs["call-1"] = Leg(call=Call(provider="asterisk", id="call-1"), rings_for=timedelta(seconds=30))
+    return state
 
 
 #: Every type of event of ARI (``events.json`` of versions 16 and 22), and what it means where a channel that is a
@@ -127,13 +127,13 @@ def everything(kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("kind", "meaning"), MEANINGS.items())
-def test_the_type_alone_says_what_an_event_means(ledger: Ledger, kind: str, meaning: type[events.Event] | None) -> None:
-    facts.take_in(event(IN, channel=channel(), bridge=bridge("call-1")), ledger)
-    before = deepcopy(ledger)
-    found = facts.take_in(everything(kind), ledger)
+def test_the_type_alone_says_what_an_event_means(state: State, kind: str, meaning: type[events.Event] | None) -> None:
+    facts.take_in(event(IN, channel=channel(), bridge=bridge("call-1")), state)
+    before = deepcopy(state)
+    found = facts.take_in(everything(kind), state)
     assert [type(each) for each in found] == ([meaning] if meaning else [])
-    assert kind in TELLING or ledger == before
-    leg = ledger.leg("call-1")
+    assert kind in TELLING or state == before
+    leg = state.leg("call-1")
     assert leg is not None
     assert (leg.bridge == "room-1") is (kind not in ("ChannelLeftBridge", "ChannelDestroyed"))
     for each in found:
@@ -143,27 +143,27 @@ def test_the_type_alone_says_what_an_event_means(ledger: Ledger, kind: str, mean
 
 
 @pytest.mark.parametrize("kind", sorted(set(MEANINGS) - {None}))
-def test_what_lacks_everything_means_nothing(ledger: Ledger, kind: str) -> None:
-    before = deepcopy(ledger)
-    found = facts.take_in(event(kind), ledger)
+def test_what_lacks_everything_means_nothing(state: State, kind: str) -> None:
+    before = deepcopy(state)
+    found = facts.take_in(event(kind), state)
     assert {type(each) for each in found} <= {events.Unknown}
-    assert ledger == before
+    assert state == before
 
 
-def test_an_unknown_event_on_a_bridge_of_two_is_of_no_conference(ledger: Ledger) -> None:
-    (found,) = facts.take_in(event("ChannelUserevent", bridge=bridge(name=wire.BRIDGE)), ledger)
+def test_an_unknown_event_on_a_bridge_of_two_is_of_no_conference(state: State) -> None:
+    (found,) = facts.take_in(event("ChannelUserevent", bridge=bridge(name=wire.BRIDGE)), state)
     assert isinstance(found, events.Unknown)
     assert (found.call_id, found.conference_id) == (None, None)
 
 
-def test_nobody_calls_when_a_channel_takes_the_place_of_another(ledger: Ledger) -> None:
+def test_nobody_calls_when_a_channel_takes_the_place_of_another(state: State) -> None:
     """As after a blind transfer: a local channel stands in for the one that has transferred."""
-    before = deepcopy(ledger)
+    before = deepcopy(state)
     new = channel("1.9", name="Local/1000@d-00000000;1")
-    (found,) = facts.take_in(event("StasisStart", args=[], channel=new, replace_channel=channel()), ledger)
+    (found,) = facts.take_in(event("StasisStart", args=[], channel=new, replace_channel=channel()), state)
     assert isinstance(found, events.Unknown)
     assert (found.type, found.call_id) == ("StasisStart", "call-1")
-    assert ledger == before
+    assert state == before
 
 
 IN, LEFT = "ChannelEnteredBridge", "ChannelLeftBridge"
@@ -225,9 +225,9 @@ CASES: list[tuple[dict[str, Any], dict[str, Any] | None, type[events.Event] | No
 
 @pytest.mark.parametrize(("payload", "values", "kind"), CASES, ids=lambda case: str(case)[:40])
 def test_event(
-    ledger: Ledger, payload: dict[str, Any], values: dict[str, Any] | None, kind: type[events.Event] | None
+    state: State, payload: dict[str, Any], values: dict[str, Any] | None, kind: type[events.Event] | None
 ) -> None:
-    found = facts.take_in(payload, ledger)
+    found = facts.take_in(payload, state)
     assert [type(each) for each in found] == ([kind] if kind else [])
     for each in found:
         assert each.raw is payload
@@ -235,56 +235,56 @@ def test_event(
         assert each.occurred_at == datetime(2026, 11, 23, 9, 9, 54, 652000, UTC)
 
 
-def test_an_event_that_comes_twice_has_one_id(ledger: Ledger) -> None:
+def test_an_event_that_comes_twice_has_one_id(state: State) -> None:
     payload = event("ChannelDestroyed", cause=16, channel=channel())
     other = event("ChannelDestroyed", cause=16, channel=channel("call-2"))
-    ids = [facts.take_in(each, ledger)[0].id for each in (payload, payload, other)]
+    ids = [facts.take_in(each, state)[0].id for each in (payload, payload, other)]
     assert ids[0] == ids[1] != ids[2]
 
 
-def end(ledger: Ledger, cause: int, at: str) -> EndCause:
-    (found,) = facts.take_in({**event("ChannelDestroyed", cause=cause, channel=channel()), "timestamp": at}, ledger)
+def end(state: State, cause: int, at: str) -> EndCause:
+    (found,) = facts.take_in({**event("ChannelDestroyed", cause=cause, channel=channel()), "timestamp": at}, state)
     assert isinstance(found, events.CallEnded)
     return found.cause
 
 
-def test_a_call_that_we_have_cancelled_was_not_hung_up_on(ledger: Ledger) -> None:
-    ledger.legs["call-1"].given_up = True
-    assert end(ledger, 16, AT) is EndCause.CANCELLED
+def test_a_call_that_we_have_cancelled_was_not_hung_up_on(state: State) -> None:
+    state.legs["call-1"].given_up = True
+    assert end(state, 16, AT) is EndCause.CANCELLED
 
 
-def test_an_answered_call_that_we_have_ended_was_hung_up(ledger: Ledger) -> None:
-    ledger.legs["call-1"].given_up = True
-    ledger.advance("call-1", CallState.ANSWERED, None)
-    assert end(ledger, 16, AT) is EndCause.HANGUP
+def test_an_answered_call_that_we_have_ended_was_hung_up(state: State) -> None:
+    state.legs["call-1"].given_up = True
+    state.advance("call-1", CallState.ANSWERED, None)
+    assert end(state, 16, AT) is EndCause.HANGUP
 
 
 @pytest.mark.parametrize(
     ("ended_at", "cause"),
     [("2026-11-23T09:10:24.700+0000", EndCause.NO_ANSWER), ("2026-11-23T09:10:10.000+0000", EndCause.UNKNOWN)],
 )
-def test_version_16_tells_no_cause_when_nobody_answers(ledger: Ledger, ended_at: str, cause: EndCause) -> None:
-    leg = ledger.legs["call-1"]
+def test_version_16_tells_no_cause_when_nobody_answers(state: State, ended_at: str, cause: EndCause) -> None:
+    leg = state.legs["call-1"]
     leg.call = evolve(leg.call, created_at=wire.timestamp(AT))
-    assert end(ledger, 0, ended_at) is cause
+    assert end(state, 0, ended_at) is cause
 
 
-def test_when_the_engine_is_gone_everything_is_over(ledger: Ledger) -> None:
-    facts.take_in(event(IN, channel=channel(), bridge=bridge("call-1")), ledger)
-    ledger.conferences.add("room-1")
-    kinds = [type(each) for each in facts.engine_gone(ledger)]
+def test_when_the_engine_is_gone_everything_is_over(state: State) -> None:
+    facts.take_in(event(IN, channel=channel(), bridge=bridge("call-1")), state)
+    state.conferences.add("room-1")
+    kinds = [type(each) for each in facts.engine_gone(state)]
     assert kinds == [events.Unknown, events.CallEnded, events.ConferenceEnded]
-    assert facts.engine_gone(ledger) == []
+    assert facts.engine_gone(state) == []
 
 
 NOT_ANSWERED = set(EndCause) - {EndCause.HANGUP, EndCause.FAILED, EndCause.UNKNOWN}
 
 
 @pytest.mark.parametrize("cause", range(128))
-def test_who_has_answered_never_ends_as_one_who_has_not(ledger: Ledger, cause: int) -> None:
-    ledger.advance("call-1", CallState.ANSWERED, None)
-    told = end(ledger, cause, AT)
-    leg = ledger.leg("call-1")
+def test_who_has_answered_never_ends_as_one_who_has_not(state: State, cause: int) -> None:
+    state.advance("call-1", CallState.ANSWERED, None)
+    told = end(state, cause, AT)
+    leg = state.leg("call-1")
     assert leg is not None
     assert told is leg.call.cause
     general = wire.cause_of(cause)
@@ -292,22 +292,22 @@ def test_who_has_answered_never_ends_as_one_who_has_not(ledger: Ledger, cause: i
 
 
 @pytest.mark.parametrize("cause", range(128))
-def test_who_has_not_answered_ends_as_asterisk_says(ledger: Ledger, cause: int) -> None:
-    assert end(ledger, cause, AT) is wire.cause_of(cause)
+def test_who_has_not_answered_ends_as_asterisk_says(state: State, cause: int) -> None:
+    assert end(state, cause, AT) is wire.cause_of(cause)
 
 
-def test_members_and_calls_of_another_process_have_answered(ledger: Ledger) -> None:
-    ledger.known("call-2")
+def test_members_and_calls_of_another_process_have_answered(state: State) -> None:
+    state.known("call-2")
     payload = event("ChannelDestroyed", cause=18, channel=channel("call-2"))
-    assert [getattr(each, "cause", None) for each in facts.take_in(payload, ledger)] == [EndCause.FAILED]
-    facts.take_in(event(IN, channel=channel(), bridge=bridge("call-1")), ledger)
-    assert end(ledger, 19, AT) is EndCause.FAILED
+    assert [getattr(each, "cause", None) for each in facts.take_in(payload, state)] == [EndCause.FAILED]
+    facts.take_in(event(IN, channel=channel(), bridge=bridge("call-1")), state)
+    assert end(state, 19, AT) is EndCause.FAILED
 
 
 @pytest.mark.parametrize(("state", "cause"), [("Up", EndCause.FAILED), ("Ringing", EndCause.NO_ANSWER)])
 def test_of_a_call_that_is_not_known_its_last_state_tells(state: str, cause: EndCause) -> None:
     payload = event("ChannelDestroyed", cause=18, channel=channel("call-9", state))
-    assert [getattr(each, "cause", None) for each in facts.take_in(payload, Ledger())] == [cause]
+    assert [getattr(each, "cause", None) for each in facts.take_in(payload, State())] == [cause]
 
 
 @pytest.mark.parametrize("kind", ["RecordingFinished", "RecordingFailed", "PlaybackStarted", "PlaybackFinished"])
@@ -324,24 +324,24 @@ def test_of_a_call_that_is_not_known_its_last_state_tells(state: str, cause: End
 )
 @pytest.mark.parametrize("over", [False, True])
 def test_media_name_what_they_are_about(
-    ledger: Ledger, kind: str, target: str, name: str | None, whose: tuple[str | None, ...], over: bool
+    state: State, kind: str, target: str, name: str | None, whose: tuple[str | None, ...], over: bool
 ) -> None:
     """Also after its end: a recording is ready when what was recorded is over."""
     if name is not None:
-        facts.take_in(event(IN, channel=channel("call-1"), bridge=bridge("call-0", "call-1", name=name)), ledger)
+        facts.take_in(event(IN, channel=channel("call-1"), bridge=bridge("call-0", "call-1", name=name)), state)
     if over:
-        facts.take_in(event("BridgeDestroyed", bridge=bridge(name=name or "")), ledger)
-        facts.take_in(event("ChannelDestroyed", cause=16, channel=channel()), ledger)
+        facts.take_in(event("BridgeDestroyed", bridge=bridge(name=name or "")), state)
+        facts.take_in(event("ChannelDestroyed", cause=16, channel=channel()), state)
     thing = {"id": "m-1", "name": "m-1", "target_uri": target}
-    (found,) = facts.take_in(event(kind, playback=thing, recording=thing), ledger)
+    (found,) = facts.take_in(event(kind, playback=thing, recording=thing), state)
     assert tuple(getattr(found, each) for each in ("conference_id", "bridge_id", "call_id")) == whose
 
 
-def test_a_conference_is_ours_by_what_asterisk_has_written_down(ledger: Ledger) -> None:
-    (started,) = facts.take_in(event("BridgeCreated", bridge=bridge()), ledger)
+def test_a_conference_is_ours_by_what_asterisk_has_written_down(state: State) -> None:
+    (started,) = facts.take_in(event("BridgeCreated", bridge=bridge()), state)
     assert isinstance(started, events.ConferenceStarted)
     assert started.key == "room-1"
-    assert facts.take_in(event("BridgeCreated", bridge=bridge(name="of another application")), ledger) == []
+    assert facts.take_in(event("BridgeCreated", bridge=bridge(name="of another application")), state) == []
     assert wire.conference(bridge()).key == "room-1"
     assert wire.conference(bridge(name="of another application")).key == ""
 
@@ -366,16 +366,16 @@ def test_any_other_cause_is_a_fault() -> None:
     assert wire.cause_of(None) is EndCause.UNKNOWN
 
 
-def test_a_cause_that_comes_late_is_learnt(ledger: Ledger) -> None:
-    ledger.end("call-1", EndCause.UNKNOWN)  # a look at the channel found nothing
-    assert end(ledger, 17, AT) is EndCause.BUSY
-    leg = ledger.leg("call-1")
+def test_a_cause_that_comes_late_is_learnt(state: State) -> None:
+    state.end("call-1", EndCause.UNKNOWN)  # a look at the channel found nothing
+    assert end(state, 17, AT) is EndCause.BUSY
+    leg = state.leg("call-1")
     assert leg is not None
     assert leg.call.cause is EndCause.BUSY
-    assert end(ledger, 16, AT) is EndCause.BUSY
+    assert end(state, 16, AT) is EndCause.BUSY
 
 
-def test_a_cause_that_comes_late_is_that_of_a_call_that_was_answered(ledger: Ledger) -> None:
-    ledger.advance("call-1", CallState.ANSWERED, None)
-    ledger.end("call-1", EndCause.UNKNOWN)
-    assert end(ledger, 18, AT) is EndCause.FAILED
+def test_a_cause_that_comes_late_is_that_of_a_call_that_was_answered(state: State) -> None:
+    state.advance("call-1", CallState.ANSWERED, None)
+    state.end("call-1", EndCause.UNKNOWN)
+    assert end(state, 18, AT) is EndCause.FAILED

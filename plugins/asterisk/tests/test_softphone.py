@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from confkit_asterisk.engine import EngineUnavailable, install
-from confkit_asterisk.engine.install import installed
+from confkit_asterisk.server import EngineUnavailable, install
+from confkit_asterisk.server.install import installed
 from confkit_asterisk.softphone import audio, level, tones
 from confkit_asterisk.softphone.sip import Message, offer, request
 

@@ -17,12 +17,12 @@ from confkit.provider import (
     CallSpec,
     CallState,
     Conference,
+    ConferenceCreation,
     ConferencePatch,
     ConferenceSpec,
     EventSource,
     Idempotency,
-    Joining,
-    Materialise,
+    JoinMethod,
     Media,
     Member,
     MemberOptions,
@@ -419,14 +419,14 @@ async def test_the_entry_point_fits_the_contract(stub: Any) -> None:
 
 async def test_capabilities(connect: Any) -> None:
     found = connect(limits="documented").capabilities()
-    assert (found.materialise, found.joining, found.bridging) == (
-        Materialise.EXPLICIT,
-        Joining.EXPLICIT,
+    assert (found.creation, found.join_method, found.bridging) == (
+        ConferenceCreation.EXPLICIT,
+        JoinMethod.EXPLICIT,
         Bridging.FIRST,
     )
     assert (found.max_members, found.max_text, found.idempotency) == (20, 1000, Idempotency.NONE)
     assert found.events == {EventSource.WEBHOOK, EventSource.POLL}
-    assert found.finds == {"create_call", "add_member"}
+    assert found.reconcilable == {"create_call", "add_member"}
     assert found.voices is VOICES
     assert found.rows()["rates"] == [
         "call creation: 10 per 10 s (account)",

@@ -17,14 +17,14 @@ from confkit.provider import (
     CallState,
     CapacityReached,
     Conference,
+    ConferenceCreation,
     ConferenceSpec,
     ConferenceState,
     Conflict,
     Dialled,
     EventSource,
     InvalidRequest,
-    Joining,
-    Materialise,
+    JoinMethod,
     MemberOptions,
     Membership,
     MemberState,
@@ -277,11 +277,11 @@ async def test_capabilities_say_what_is_there(shape: str, bridge: str, source: s
     assert (EventSource.STREAM in capabilities.events) is (source == "stream")
     assert EventSource.POLL in capabilities.events
     assert not implements(manager, "receive")
-    assert capabilities.materialise is {
-        "on_join": Materialise.ON_JOIN,
-        "from_call": Materialise.FROM_CALL,
-    }.get(shape, Materialise.EXPLICIT)
-    assert capabilities.joining is (Joining.FUSED if shape in ("on_join", "fused") else Joining.EXPLICIT)
+    assert capabilities.creation is {
+        "on_join": ConferenceCreation.ON_JOIN,
+        "from_call": ConferenceCreation.FROM_CALL,
+    }.get(shape, ConferenceCreation.EXPLICIT)
+    assert capabilities.join_method is (JoinMethod.FUSED if shape in ("on_join", "fused") else JoinMethod.EXPLICIT)
     assert ("bridge" in capabilities.play) is (bridge != "none")
 
 

@@ -167,8 +167,8 @@ def connect(
         ),
     ] = None,
     quorum: Annotated[int, typer.Option(metavar="N", help="How many must join; all where there are fewer.")] = 2,
-    growable: Annotated[
-        bool, typer.Option("--growable", help="Start as a conference even with two, so that others can be added.")
+    expandable: Annotated[
+        bool, typer.Option("--expandable", help="Start as a conference even with two, so that others can be added.")
     ] = False,
     answer_timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long each phone may ring.")] = 30.0,
     settings: Annotated[
@@ -217,7 +217,7 @@ def connect(
             parties=tuple(parties),
             caller_id=caller_id,
             quorum=quorum,
-            growable=growable,
+            expandable=expandable,
             answer_timeout=timedelta(seconds=answer_timeout),
             settings=given,
         ),

@@ -57,7 +57,7 @@ class Wanted:
     parties: tuple[str | Party, ...]
     caller_id: str | None = None
     quorum: int = 2
-    growable: bool = False
+    expandable: bool = False
     answer_timeout: timedelta = timedelta(seconds=30)
     settings: Mapping[str, Any] = field(factory=dict, repr=False)
 
@@ -134,7 +134,7 @@ class Session:
                     *wanted.parties,
                     quorum=wanted.quorum,
                     answer_timeout=wanted.answer_timeout,
-                    growable=wanted.growable,
+                    expandable=wanted.expandable,
                 )
                 with self._screen, self._controls.keyboard if self._controls is not None else nullcontext():
                     async with anyio.create_task_group() as tasks:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from confkit.models.capabilities import Capabilities, Materialise
+from confkit.models.capabilities import Capabilities, ConferenceCreation
 from confkit.models.durations import Duration, duration
 from confkit.models.errors import InvalidRequest, PolicyError, Unsupported
 from confkit.models.events import IncomingCall
@@ -37,7 +37,7 @@ def refuse_reference(
         InvalidRequest: an id where an object is expected, an object of another provider, or one without its id.
     """
     # Where rooms come of themselves, one has no id until somebody is in it, and is known by its key.
-    by_key = steps.capabilities.materialise is not Materialise.EXPLICIT
+    by_key = steps.capabilities.creation is not ConferenceCreation.EXPLICIT
     if problem := _problem_with_reference(value, kinds, steps.provider, by_key=by_key):
         raise InvalidRequest(f"{name} {problem}", provider=steps.provider, operation=operation)
 

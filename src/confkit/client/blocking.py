@@ -368,7 +368,7 @@ class Client(_Wrapper):
         caller_id: str | None = None,
         quorum: int = 2,
         answer_timeout: Duration = timedelta(seconds=30),
-        growable: bool = False,
+        expandable: bool = False,
     ) -> BlockingMeeting:
         """A meeting of these parties; see :meth:`confkit.AsyncClient.connect`. Enter it with ``with``."""
 
@@ -378,7 +378,7 @@ class Client(_Wrapper):
                 caller_id=caller_id,
                 quorum=quorum,
                 answer_timeout=answer_timeout,
-                growable=growable,
+                expandable=expandable,
             )
 
         return BlockingMeeting(self._loop, self._loop.run(planned))

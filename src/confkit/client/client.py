@@ -120,7 +120,7 @@ class AsyncClient:
         caller_id: str | None = None,
         quorum: int = 2,
         answer_timeout: Duration = timedelta(seconds=30),
-        growable: bool = False,
+        expandable: bool = False,
     ) -> Meeting:
         """A meeting of these parties: a conference of three or more, a bridge of fewer.
 
@@ -131,7 +131,7 @@ class AsyncClient:
             parties: E.164 numbers, SIP URIs or :class:`Party` objects.
             quorum: how many must join; all of them where there are fewer.
             answer_timeout: how long each phone may ring; a number is seconds.
-            growable: start as a conference even if they are few, so that others can be added on any platform.
+            expandable: start as a conference even if they are few, so that others can be added on any platform.
         """
         return Meeting(
             self._opened,
@@ -140,7 +140,7 @@ class AsyncClient:
                 caller_id=caller_id or self._caller_id,
                 quorum=quorum,
                 answer_timeout=answer_timeout,
-                growable=growable,
+                expandable=expandable,
             ),
         )
 

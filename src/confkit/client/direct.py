@@ -34,7 +34,7 @@ from confkit.client.arguments import (
     within,
 )
 from confkit.models.addresses import masked, problem_with
-from confkit.models.capabilities import Joining
+from confkit.models.capabilities import JoinMethod
 from confkit.models.durations import Duration
 from confkit.models.errors import Conflict, NotFound, NotReady, PolicyError, ProviderError
 from confkit.models.records import (
@@ -140,7 +140,7 @@ class Direct:
         )
         if into is not None:
             self._expect("create_call", "into", into, Conference, Bridge)
-        dialled: Dialled = await self._do("create_call", spec, into, limit=spec.caller_id)
+        dialled: Dialled = await self._do("create_call", spec, into, caller_id=spec.caller_id)
         return dialled
 
     async def until_answered(self, call: Call, *, timeout: Duration = timedelta(seconds=60)) -> Call:
@@ -189,7 +189,7 @@ class Direct:
         if isinstance(call, Dialled):
             one, joins_itself = call.call, call.membership in (Membership.FUSED, Membership.ON_ANSWER)
         else:
-            one, joins_itself = call, self._steps.capabilities.joining is Joining.FUSED
+            one, joins_itself = call, self._steps.capabilities.join_method is JoinMethod.FUSED
         self._expect("join", "call", one, Call)
         self._expect("join", "conference", conference, Conference)
         patience = within("answer_timeout", answer_timeout)
@@ -343,15 +343,15 @@ class Direct:
         refuse_media(self._steps.capabilities, target_word(target), media)
         await self._do("play", target, media)
 
-    async def _do(self, operation: str, *arguments: Any, limit: str | None = None) -> Any:
+    async def _do(self, operation: str, *arguments: Any, caller_id: str | None = None) -> Any:
         steps = self._steps
         given = next((each for each in arguments if isinstance(each, Conference)), None)
         if given is None:
-            return await run_by_hand(steps, operation, *arguments, limit=limit)
-        makes_rooms = "create_call" if steps.capabilities.joining is Joining.FUSED else "add_member"
+            return await run_by_hand(steps, operation, *arguments, caller_id=caller_id)
+        makes_rooms = "create_call" if steps.capabilities.join_method is JoinMethod.FUSED else "add_member"
         async with self._rooms.turn(given, makes_it=operation == makes_rooms) as now:
             arguments = tuple(now if each is given else each for each in arguments)
-            result = await run_by_hand(steps, operation, *arguments, limit=limit)
+            result = await run_by_hand(steps, operation, *arguments, caller_id=caller_id)
             match result:
                 case Dialled(conference=Conference(id=told)) | Member(conference=Conference(id=told)):
                     self._rooms.learn(given, told)
@@ -447,14 +447,16 @@ async def _member(direct: Direct, rooms: _Rooms, call: Call, conference: Confere
     return found if found is not None and rooms.is_one(conference, found.conference) else None
 
 
-async def run_by_hand(steps: Steps, operation: str, *arguments: Any, limit: str | None = None) -> Any:
+async def run_by_hand(steps: Steps, operation: str, *arguments: Any, caller_id: str | None = None) -> Any:
     """Carry out one step that belongs to no meeting.
 
     Raises:
         ProviderError: the portable error that fits.
     """
     key = f"op-{secrets.token_hex(16)}"
-    return await steps.run(StepRequest(operation=operation, arguments=arguments, op_key=key, step=key, limit=limit))
+    return await steps.run(
+        StepRequest(operation=operation, arguments=arguments, op_key=key, step=key, caller_id=caller_id)
+    )
 
 
 def _pauses() -> Iterator[float]:

@@ -28,7 +28,7 @@ from confkit.runtime.in_process import InProcessRuntime
 from confkit.steps.clock import Clock
 from confkit.steps.executor import StepRequest, Steps
 from confkit.steps.log import logger
-from confkit.steps.rate_limits import Priority, Withdrawal
+from confkit.steps.rate_limits import CancelToken, Priority
 from confkit.workflows.driver import Finished, RunStep, StepDone
 from confkit.workflows.flow import FlowId, op_key
 from confkit.workflows.leg import made_for
@@ -180,10 +180,10 @@ class Engine:
             plan=plan,
             owner=f"{meeting}/owner",
             provider=self.steps.provider,
-            materialise=capabilities.materialise,
-            joining=capabilities.joining,
+            creation=capabilities.creation,
+            join_method=capabilities.join_method,
             bridging=capabilities.bridging,
-            moves_calls=capabilities.moves_calls,
+            bridge_to_conference=capabilities.bridge_to_conference,
             end_hangs_up=capabilities.end_hangs_up,
             callbacks=self.callbacks(meeting),
         )
@@ -210,7 +210,7 @@ class Engine:
 
     # --- what the runtime asks and tells
 
-    async def run_step(self, step: RunStep, withdrawal: Withdrawal, *, again: bool) -> Any:
+    async def run_step(self, step: RunStep, cancel: CancelToken, *, resumed: bool) -> Any:
         """Carry out a step of a workflow."""
         meeting = step.flow.meeting
         match step.name:
@@ -232,9 +232,9 @@ class Engine:
                 step=f"{step.flow}#{step.ordinal}",
                 meeting=meeting,
                 party=self._label(step.flow),
-                limit=step.limit,
-                withdrawal=withdrawal,
-                again=again,
+                caller_id=step.caller_id,
+                cancel=cancel,
+                resumed=resumed,
                 reported=partial(self._reported, step.flow, spec) if isinstance(spec, CallSpec) else None,
             )
         )
@@ -320,7 +320,7 @@ class Engine:
 
     async def _find(self, meeting: str, op_key: str, hint: FindHint) -> Any:
         """What an earlier step has made, by its key."""
-        if hint.operation not in self.steps.capabilities.finds:
+        if hint.operation not in self.steps.capabilities.reconcilable:
             raise Unsupported(f"find: {hint.operation}", provider=self.steps.provider, operation="find")
         return await self.steps.read("find", meeting=meeting, op_key=op_key, hint=hint)
 

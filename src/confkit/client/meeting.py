@@ -63,7 +63,7 @@ class ConnectOptions:
     caller_id: str | None
     quorum: int
     answer_timeout: Duration
-    growable: bool
+    expandable: bool
 
 
 class Meeting:
@@ -155,7 +155,7 @@ class Meeting:
             caller_id=wishes.caller_id,
             quorum=wishes.quorum,
             answer_timeout=wishes.answer_timeout,
-            growable=wishes.growable,
+            expandable=wishes.expandable,
         )
         await engine.start(view, begun)
         try:
@@ -226,7 +226,7 @@ class Meeting:
         """
         self._require("answer_call")
         refuse_type("admit", IncomingCall, call=call)
-        if (room := self._room_kind()) not in self._engine.steps.capabilities.admits:
+        if (room := self._room_kind()) not in self._engine.steps.capabilities.answers_into:
             raise Unsupported(f"admit: {room}", provider=call.provider, operation="answer_call")
         return await self._add(Party(call.caller), incoming_call(call))
 

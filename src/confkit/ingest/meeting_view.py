@@ -1,6 +1,6 @@
 """What is known of a meeting: the read model, fed by messages, events and results of steps.
 
-It is not the :class:`~confkit.workflows.legs.Table` that the meeting's own workflow keeps. That one decides: it sees
+It is not the :class:`~confkit.workflows.legs.LegBoard` that the meeting's own workflow keeps. That one decides: it sees
 what its mailbox brings, in that order, and is played again from a history. This one shows: it is a merge of facts that
 may come late, twice and in any order, from the workflow and from the platform alike.
 """

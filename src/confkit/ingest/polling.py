@@ -9,7 +9,7 @@ from anyio.abc import TaskGroup
 
 from confkit.ingest.delivery import Delivery
 from confkit.ingest.meeting_view import MeetingView
-from confkit.models.capabilities import Joining
+from confkit.models.capabilities import JoinMethod
 from confkit.models.errors import ProviderError
 from confkit.models.records import Bridge, Conference, Snapshot
 from confkit.steps.clock import Clock
@@ -90,7 +90,7 @@ class Poller:
                 continue
             if roster.dialling or not fresh:  # when the last one has been dialled, a look tells of all
                 # Who has answered and is being added is waited for, not asked about.
-                joining = self._steps.capabilities.joining is Joining.EXPLICIT and not (roster.ringing or fresh)
+                joining = self._steps.capabilities.join_method is JoinMethod.EXPLICIT and not (roster.ringing or fresh)
                 with anyio.CancelScope(deadline=looked + (STEADY_POLL if roster.settled or joining else pause)):
                     await view.changed()
                     continue
@@ -149,7 +149,7 @@ class Poller:
         try:
             listed: set[str] = set()
             if view.room is not None and view.room.id is not None:
-                fused = self._steps.capabilities.joining is Joining.FUSED
+                fused = self._steps.capabilities.join_method is JoinMethod.FUSED
                 if members or fused or "list_calls" not in self._steps.implemented:
                     snapshot = await self._steps.read("fetch", meeting=view.id, ref=view.room)
                     self._delivery.take_in(view, snapshot, asked_at)

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 
-class Materialise(enum.Enum):
+class ConferenceCreation(enum.Enum):
     """When the platform's conference comes to exist."""
 
     EXPLICIT = "explicit"
@@ -18,7 +18,7 @@ class Materialise(enum.Enum):
     FROM_CALL = "from_call"
 
 
-class Joining(enum.Enum):
+class JoinMethod(enum.Enum):
     """How a call gets into a conference: by ``add_member``, or by having been dialled into it."""
 
     EXPLICIT = "explicit"
@@ -87,14 +87,14 @@ class Capabilities:
         record: of ``conference``, ``call``, ``bridge``, ``pause``.
         end_hangs_up: whether ending a conference hangs up its calls.
         admits: of ``conference``, ``bridge``: into what a call that came in can be answered.
-        moves_calls: whether an answered call can be moved from a bridge into a conference.
+        bridge_to_conference: whether an answered call can be moved from a bridge into a conference.
         finds: the operations whose lost requests ``find`` can look up.
         idempotency_window: how long a key is remembered; ``None`` for as long as the resource exists.
         poll_interval: the pause between two polls of a meeting's calls while someone is still being rung.
     """
 
-    materialise: Materialise = Materialise.EXPLICIT
-    joining: Joining = Joining.EXPLICIT
+    creation: ConferenceCreation = ConferenceCreation.EXPLICIT
+    join_method: JoinMethod = JoinMethod.EXPLICIT
     bridging: Bridging = Bridging.NONE
     max_members: int | None = None
     member: frozenset[str] = frozenset()
@@ -103,20 +103,20 @@ class Capabilities:
     voices: Mapping[str, frozenset[str]] = field(factory=dict)
     record: frozenset[str] = frozenset()
     end_hangs_up: bool = False
-    admits: frozenset[str] = frozenset()
-    moves_calls: bool = False
+    answers_into: frozenset[str] = frozenset()
+    bridge_to_conference: bool = False
     events: frozenset[EventSource] = frozenset()
     idempotency: Idempotency = Idempotency.NONE
     idempotency_window: timedelta | None = None
-    finds: frozenset[str] = frozenset()
+    reconcilable: frozenset[str] = frozenset()
     rates: tuple[RateClass, ...] = ()
     poll_interval: timedelta = timedelta(seconds=1)
 
     def rows(self) -> dict[str, Any]:
         """The record as plain values, for tables and JSON: names of enums, sorted lists, seconds."""
         return {
-            "conference comes to exist": self.materialise.value,
-            "a call joins": self.joining.value,
+            "conference comes to exist": self.creation.value,
+            "a call joins": self.join_method.value,
             "bridge": self.bridging.value,
             "max members": self.max_members,
             "member": sorted(self.member),
@@ -124,11 +124,11 @@ class Capabilities:
             "max text": self.max_text,
             "record": sorted(self.record),
             "ending hangs up": self.end_hangs_up,
-            "admits callers": sorted(self.admits),
-            "moves calls": self.moves_calls,
+            "admits callers": sorted(self.answers_into),
+            "moves calls": self.bridge_to_conference,
             "events": sorted(source.value for source in self.events),
             "idempotency": self.idempotency.value,
-            "finds": sorted(self.finds),
+            "finds": sorted(self.reconcilable),
             "rates": [
                 f"{rate.name}: {rate.limit} per {rate.per.total_seconds():g} s ({rate.scope})" for rate in self.rates
             ],

@@ -13,10 +13,10 @@ from confkit.models.addresses import (
 from confkit.models.capabilities import (
     Bridging,
     Capabilities,
+    ConferenceCreation,
     EventSource,
     Idempotency,
-    Joining,
-    Materialise,
+    JoinMethod,
     RateClass,
 )
 from confkit.models.errors import (
@@ -123,6 +123,7 @@ __all__ = [
     "Capabilities",
     "CapacityReached",
     "Conference",
+    "ConferenceCreation",
     "ConferenceEnded",
     "ConferencePatch",
     "ConferenceSpec",
@@ -144,8 +145,7 @@ __all__ = [
     "IncomingCall",
     "InsufficientFunds",
     "InvalidRequest",
-    "Joining",
-    "Materialise",
+    "JoinMethod",
     "Media",
     "Member",
     "MemberJoined",

@@ -106,8 +106,8 @@ class ProviderSpec:
     async def create_conference(self, spec: ConferenceSpec, op: Op) -> Conference:
         """Create an empty conference.
 
-        Where the platform makes conferences of itself (``Materialise`` other than ``EXPLICIT``), send nothing and
-        return one without ``id``. ``key`` is ``op.key``.
+        Where the platform makes conferences of itself (``ConferenceCreation`` other than ``EXPLICIT``), send nothing
+        and return one without ``id``. ``key`` is ``op.key``.
         """
         raise NotImplementedError
 
@@ -146,7 +146,7 @@ class ProviderSpec:
 
     @hookspec(firstresult=True)
     async def add_member(self, conference: Conference, call: Call, options: MemberOptions, op: Op) -> Member:
-        """Put an answered call into a conference (``Joining.EXPLICIT``).
+        """Put an answered call into a conference (``JoinMethod.EXPLICIT``).
 
         Raises:
             NotReady: the platform does not see the answer yet.

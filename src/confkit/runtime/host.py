@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from anyio.abc import TaskGroup
 
-from confkit.steps.rate_limits import Withdrawal
+from confkit.steps.rate_limits import CancelToken
 from confkit.workflows.driver import Finished, RunStep, StepDone
 from confkit.workflows.flow import FlowId, Programs
 from confkit.workflows.messages import Message
@@ -16,12 +16,12 @@ from confkit.workflows.messages import Message
 class Host(Protocol):
     """Carries out what a meeting's workflows ask for, and shows what becomes of them."""
 
-    async def run_step(self, step: RunStep, withdrawal: Withdrawal, *, again: bool) -> Any:
+    async def run_step(self, step: RunStep, cancel: CancelToken, *, resumed: bool) -> Any:
         """Carry out a provider operation.
 
         Args:
-            withdrawal: the order not to send what has not been sent yet.
-            again: an earlier run of it was cut off, and may have sent the request.
+            cancel: the order not to send what has not been sent yet.
+            resumed: an earlier run of it was cut off, and may have sent the request.
 
         Raises:
             ProviderError: the operation's portable error.

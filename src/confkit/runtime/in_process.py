@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from confkit.runtime.host import Host
 from confkit.steps.log import logger
-from confkit.steps.rate_limits import Withdrawal
+from confkit.steps.rate_limits import CancelToken
 from confkit.workflows.driver import (
     Begun,
     CancelStep,
@@ -136,14 +136,14 @@ class InProcessRuntime:
             case CancelTimer():
                 self._timers.cancelled()
             case CancelStep(flow=flow):
-                if (withdrawal := running.steps.get(flow)) is not None:
-                    withdrawal.order()
+                if (cancel := running.steps.get(flow)) is not None:
+                    cancel.cancel()
             case Finished():
                 self._finished(running, effect)
 
     def _prepare(self, running: Running, step: RunStep) -> None:
-        withdrawal = running.steps[step.flow] = Withdrawal()
-        withdrawal.ordered = step.cancelled
+        cancel = running.steps[step.flow] = CancelToken()
+        cancel.cancelled = step.cancelled
 
     def spawn(self, running: Running, step: RunStep) -> None:
         """Run a step in a task of its own."""
@@ -160,14 +160,14 @@ class InProcessRuntime:
             self.host.learn(step, done)
             step = self.give(running, done)
 
-    async def run_step(self, running: Running, step: RunStep, *, again: bool = False) -> StepDone:
+    async def run_step(self, running: Running, step: RunStep, *, resumed: bool = False) -> StepDone:
         """Carry out a step.
 
         Args:
-            again: an earlier run of it was cut off, and may have sent the request.
+            resumed: an earlier run of it was cut off, and may have sent the request.
         """
         try:
-            result = await self.host.run_step(step, running.steps[step.flow], again=again)
+            result = await self.host.run_step(step, running.steps[step.flow], resumed=resumed)
         except Exception as error:
             return StepDone(step.flow, step.ordinal, error=error)
         return StepDone(step.flow, step.ordinal, result)
@@ -219,7 +219,7 @@ class Running:
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
-        self.steps: dict[str, Withdrawal] = {}
+        self.steps: dict[str, CancelToken] = {}
         self.inbox: list[Input] = []  # mostly empty, and an empty deque takes ten times the memory
         self.feeding = False
         self.context = contextvars.copy_context()

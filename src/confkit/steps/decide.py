@@ -76,11 +76,11 @@ class Raise:
     """This error stands.
 
     Args:
-        hold_back: seconds in which nothing else of the request's rate classes is to be sent either.
+        back_off: seconds in which nothing else of the request's rate classes is to be sent either.
     """
 
     error: ProviderError
-    hold_back: float = 0.0
+    back_off: float = 0.0
 
 
 @frozen(kw_only=True)
@@ -89,11 +89,11 @@ class SendAgain:
 
     Args:
         pause: seconds before it.
-        hold_back: seconds in which nothing else of the request's rate classes is to be sent either.
+        back_off: seconds in which nothing else of the request's rate classes is to be sent either.
     """
 
     pause: float
-    hold_back: float = 0.0
+    back_off: float = 0.0
 
 
 @frozen(kw_only=True)
@@ -133,8 +133,8 @@ def decide(error: ProviderError, tried: Tried, capabilities: Capabilities) -> De
         case RateLimited():
             pause = _told_pause(error, tried.operation, capabilities.rates, _spread(tried.key, tried.attempt))
             if tried.turned_away + pause > PATIENCE:
-                return Raise(error=_standing(error, tried), hold_back=pause)
-            return SendAgain(pause=pause, hold_back=pause)
+                return Raise(error=_standing(error, tried), back_off=pause)
+            return SendAgain(pause=pause, back_off=pause)
         case OutcomeUnknown():
             again = _is_safe(error, tried, capabilities)
         case _:
@@ -159,7 +159,7 @@ def decide_read(operation: str, error: ProviderError, attempt: int, rates: Itera
 
 def _next_look(error: ProviderError, tried: Tried, capabilities: Capabilities) -> float | None:
     """The pause before the next look-up, or ``None`` when there is none to be made."""
-    finds = tried.operation in capabilities.finds
+    finds = tried.operation in capabilities.reconcilable
     refused = isinstance(error, Conflict) and tried.last_unknown is not None
     if not (finds or tried.reports) or not (refused or isinstance(error, OutcomeUnknown)):
         return None
@@ -178,7 +178,7 @@ def _is_safe(error: OutcomeUnknown, tried: Tried, capabilities: Capabilities) ->
     if capabilities.idempotency is Idempotency.KEY and (window is None or tried.elapsed < window / 2):
         return True
     # Not having been able to look is not having found nothing.
-    return error.answered and tried.operation in capabilities.finds and Look.FAILED not in tried.looks
+    return error.answered and tried.operation in capabilities.reconcilable and Look.FAILED not in tried.looks
 
 
 def _standing(error: ProviderError, tried: Tried) -> ProviderError:

@@ -45,7 +45,7 @@ from confkit.steps.clock import Clock
 from confkit.steps.decide import Adopt, Look, LookUp, Raise, SendAgain, Tried, decide, decide_read
 from confkit.steps.log import logger
 from confkit.steps.operations import OPERATIONS, READS, adopted, cost_key, find_hint, is_repeatable
-from confkit.steps.rate_limits import Pacer, Priority, Withdrawal
+from confkit.steps.rate_limits import CancelToken, Priority, RateLimiter
 from confkit.steps.reporting import WELL, StepReporter
 
 
@@ -55,9 +55,9 @@ class StepRequest:
 
     Args:
         step: the flow's id and the place in it.
-        limit: the caller ID, for limits that each number has for itself.
-        withdrawal: the order not to send what has not been sent yet.
-        again: an earlier run of the step was cut off, and may have sent the request.
+        caller_id: for limits that each number has for itself.
+        cancel: the order not to send what has not been sent yet.
+        resumed: an earlier run of the step was cut off, and may have sent the request.
         reported: gives what the step has made, if it has reported itself to an address that only this step was given.
     """
 
@@ -67,9 +67,9 @@ class StepRequest:
     step: str
     meeting: str | None = None
     party: str | None = None
-    limit: str | None = field(default=None, repr=False)
-    withdrawal: Withdrawal = field(factory=Withdrawal, repr=False)
-    again: bool = False
+    caller_id: str | None = field(default=None, repr=False)
+    cancel: CancelToken = field(factory=CancelToken, repr=False)
+    resumed: bool = False
     reported: Callable[[], Awaitable[Any]] | None = field(default=None, repr=False)
 
 
@@ -101,8 +101,10 @@ class Steps:
         )
         capabilities: Capabilities = manager.hook.capabilities()
         # What cannot be asked for is not found, whatever is declared.
-        self.capabilities = capabilities if "find" in self.implemented else evolve(capabilities, finds=frozenset())
-        self.pacer = Pacer(self.capabilities.rates)
+        self.capabilities = (
+            capabilities if "find" in self.implemented else evolve(capabilities, reconcilable=frozenset())
+        )
+        self.limiter = RateLimiter(self.capabilities.rates)
         self.clock = clock
         self._timeout = request_timeout
         self._patience = 2 * request_timeout.total_seconds()
@@ -174,7 +176,7 @@ class Steps:
         attempt = 0
         while True:
             attempt += 1
-            await self.pacer.wait(about, priority=priority, meeting=meeting)
+            await self.limiter.wait(about, priority=priority, meeting=meeting)
             if (trace := self.traces.get(meeting or "")) is not None:
                 trace.note_read(operation)
             try:
@@ -230,9 +232,9 @@ class Steps:
                 break
             await anyio.sleep(decision.pause)
             tried = await self._look_up(request, tried)
-        if not isinstance(decision, Adopt) and decision.hold_back:
-            self.pacer.hold_back(about, timedelta(seconds=decision.hold_back), number=request.limit or "")
-            tried = evolve(tried, turned_away=tried.turned_away + decision.hold_back)
+        if not isinstance(decision, Adopt) and decision.back_off:
+            self.limiter.back_off(about, timedelta(seconds=decision.back_off), number=request.caller_id or "")
+            tried = evolve(tried, turned_away=tried.turned_away + decision.back_off)
         state.tried = tried
         return decision
 
@@ -241,7 +243,7 @@ class Steps:
         found, look = None, Look.NOTHING
         if request.reported is not None:
             found = await request.reported()
-        if found is None and request.operation in self.capabilities.finds:
+        if found is None and request.operation in self.capabilities.reconcilable:
             hint = find_hint(request.operation, request.arguments)
             try:
                 shown = await self.read("find", meeting=request.meeting, op_key=request.op_key, hint=hint)
@@ -251,7 +253,7 @@ class Steps:
                 look = Look.FAILED
         if found is None:
             return evolve(tried, looks=(*tried.looks, look))
-        joining = self.capabilities.joining
+        joining = self.capabilities.join_method
         return evolve(tried, found=adopted(request.operation, request.arguments, found, joining))
 
     async def _attempt(self, request: StepRequest, state: _Attempts, about: str, pause: float) -> Any:
@@ -260,7 +262,7 @@ class Steps:
         Raises:
             OutcomeUnknown: among others, for what an earlier run may have sent, before anything is sent by this one.
         """
-        if request.again and state.tried is None:
+        if request.resumed and state.tried is None:
             raise OutcomeUnknown(
                 "it was cut off when it may have been sent", provider=self.provider, operation=request.operation
             )
@@ -294,17 +296,17 @@ class Steps:
     async def _place(self, request: StepRequest, about: str) -> timedelta:
         """Wait for a place under the provider's limits; gives how long it took."""
         urgent = OPERATIONS[request.operation].urgent
-        if not self.pacer.limits(about):
-            if request.withdrawal.ordered and not urgent:
+        if not self.limiter.limits(about):
+            if request.cancel.cancelled and not urgent:
                 raise self._withdrawn(request)
             return timedelta(0)
         waited: timedelta = await self._wait(
             request,
-            lambda: self.pacer.wait(
+            lambda: self.limiter.wait(
                 about,
                 priority=Priority.URGENT if urgent else Priority.NORMAL,
                 meeting=request.meeting,
-                number=request.limit or "",
+                number=request.caller_id or "",
             ),
         )
         return waited
@@ -317,11 +319,11 @@ class Steps:
         if OPERATIONS[request.operation].urgent:
             return await wait()
         with anyio.CancelScope() as scope:
-            request.withdrawal.ends(scope)
+            request.cancel.ends(scope)
             try:
                 waited = await wait()
             finally:
-                request.withdrawal.ends(None)
+                request.cancel.ends(None)
             if not scope.cancel_called:  # who need not wait is not stopped by the scope
                 return waited
         raise self._withdrawn(request)

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from confkit.models.capabilities import Joining
+from confkit.models.capabilities import JoinMethod
 from confkit.models.records import (
     Bridge,
     Call,
@@ -92,7 +92,7 @@ def find_hint(operation: str, arguments: tuple[Any, ...]) -> FindHint:
     return FindHint(operation=operation)
 
 
-def adopted(operation: str, arguments: tuple[Any, ...], found: Any, joining: Joining) -> Any:
+def adopted(operation: str, arguments: tuple[Any, ...], found: Any, joining: JoinMethod) -> Any:
     """The result that the lost reply would have given.
 
     Args:
@@ -102,7 +102,7 @@ def adopted(operation: str, arguments: tuple[Any, ...], found: Any, joining: Joi
         return found
     match arguments:
         case (_, Conference() as into):
-            fused = joining is Joining.FUSED
+            fused = joining is JoinMethod.FUSED
             return Dialled(
                 call=found,
                 membership=Membership.FUSED if fused else Membership.EXPLICIT,

@@ -73,31 +73,31 @@ class _Window:
         return self.queue[0] if self.queue else None
 
 
-class Withdrawal:
-    """An order that makes whatever a flow has not sent yet pointless; its step heeds it as long as it waits.
+class CancelToken:
+    """An order not to send what a workflow has not sent yet; its step heeds it as long as it waits.
 
     Attributes:
-        ordered: whether it stands.
+        cancelled: whether it stands.
     """
 
     def __init__(self) -> None:
-        self.ordered = False
+        self.cancelled = False
         self._waiting: anyio.CancelScope | None = None
 
-    def order(self) -> None:
+    def cancel(self) -> None:
         """From now on nothing is sent; who waits to send stops waiting."""
-        self.ordered = True
+        self.cancelled = True
         if self._waiting is not None:
             self._waiting.cancel()
 
     def ends(self, waiting: anyio.CancelScope | None) -> None:
         """The step waits in this scope before it sends, and is not to; ``None``: it does not wait any more."""
         self._waiting = waiting
-        if waiting is not None and self.ordered:
+        if waiting is not None and self.cancelled:
             waiting.cancel()
 
 
-class Pacer:
+class RateLimiter:
     """Paces the requests of one client."""
 
     def __init__(self, rates: Iterable[RateClass]) -> None:
@@ -153,7 +153,7 @@ class Pacer:
         """Whether the operation counts against any limit; as for :meth:`wait`."""
         return bool(self._rates) and bool(self._costs(operation))
 
-    def hold_back(self, operation: str, wait: timedelta, *, number: str = "") -> None:
+    def back_off(self, operation: str, wait: timedelta, *, number: str = "") -> None:
         """The provider refused a request for its rate: send nothing of its classes for so long."""
         for window, _ in self._classes(operation, number):
             window.closed_until = max(window.closed_until, anyio.current_time() + wait.total_seconds())

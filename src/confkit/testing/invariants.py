@@ -105,7 +105,7 @@ def _up_and_not_named(story: Story) -> Iterator[str]:
 
 def _named_for_nothing(story: Story) -> Iterator[str]:
     told = _left_behind(story)
-    if told and not story.crashes and not story.scenario.mishaps and not story.scenario.strict:
+    if told and not story.crashes and not story.scenario.faults and not story.scenario.strict:
         yield f"nothing went wrong, and still: {told}"
 
 
@@ -168,7 +168,7 @@ def _refused_for_the_rate(story: Story) -> Iterator[str]:
     if story.scenario.strict:
         return
     refused = [request.operation for request in story.provider.requests if request.outcome == "RateLimited"]
-    scripted = sum(mishap.times for mishap in story.scenario.mishaps if mishap.kind == "rate-limit")
+    scripted = sum(fault.times for fault in story.scenario.faults if fault.kind == "rate-limit")
     if len(refused) > scripted:
         yield f"refused for its rate: {', '.join(refused)}"
 
@@ -178,7 +178,7 @@ def _refused_for_the_rate(story: Story) -> Iterator[str]:
 
 def _rung_after_the_end(story: Story) -> Iterator[str]:
     """Nobody is rung any more when the application wants the meeting over."""
-    troubled = {mishap.operation for mishap in story.scenario.mishaps}
+    troubled = {fault.operation for fault in story.scenario.faults}
     if story.crashes or story.scenario.strict or troubled - {"hang_up", "play", "update_member", "fetch", "list_calls"}:
         return  # what is being found out about a lost request goes on
     slack = timedelta(seconds=0.5 + 2 * story.scenario.latency)
@@ -354,7 +354,7 @@ def _outcome_untrue(story: Story, meeting: Meeting, outcome: Outcome | None, per
 def _came_about_wrongly(story: Story) -> Iterator[str]:
     """Where nothing goes wrong, the meeting is established; where too few can come, it is not."""
     scenario = story.scenario
-    clean = not story.crashes and not scenario.mishaps and not scenario.strict and scenario.post.is_true
+    clean = not story.crashes and not scenario.faults and not scenario.strict and scenario.post.is_true
     for attendance in story.attendances:
         gathering = attendance.gathering
         if attendance.meeting is None or scenario.client_cancelled or gathering.cancellation:

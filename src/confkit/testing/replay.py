@@ -43,14 +43,14 @@ class Chronicle:
         histories: the inputs of each meeting, in the order in which they were fed.
         crashes: how often it crashed.
         replayed: how many inputs were fed again.
-        again: how many steps were under way in a crash and ran again.
+        resumed: how many steps were under way in a crash and ran again.
         divergences: where a history gave something else than before.
     """
 
     histories: dict[str, list[Entry]] = field(factory=dict)
     crashes: int = 0
     replayed: int = 0
-    again: int = 0
+    resumed: int = 0
     divergences: list[str] = field(factory=list)
 
 
@@ -135,13 +135,13 @@ class CrashingRuntime(InProcessRuntime):
             finally:
                 self._under_way.discard(scope)
 
-    async def run_step(self, running: Running, step: RunStep, *, again: bool = False) -> StepDone:
+    async def run_step(self, running: Running, step: RunStep, *, resumed: bool = False) -> StepDone:
         """Carry out a step; one that was begun before a crash may have been sent."""
         key = (step.flow, step.ordinal)
-        again = key in self._begun
-        self.chronicle.again += again
+        resumed = key in self._begun
+        self.chronicle.resumed += resumed
         self._begun.add(key)
-        return await super().run_step(running, step, again=again)
+        return await super().run_step(running, step, resumed=resumed)
 
     async def _crash(self) -> None:
         """Lose everything in memory, be away for a while, and go on from what is written."""

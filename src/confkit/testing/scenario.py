@@ -46,7 +46,7 @@ class Person:
 
 
 @frozen(kw_only=True)
-class Mishap:
+class ScriptedFault:
     """A fault between the application and the platform; the fake's :class:`FaultKind` says what each kind is."""
 
     operation: str
@@ -118,7 +118,7 @@ class Gathering:
     people: tuple[Person, ...]
     others: tuple[Person, ...] = ()
     quorum: int = 2
-    growable: bool = False
+    expandable: bool = False
     answer_timeout: float = 30.0
     starts: float = 0.0
     stays: float = 1.0
@@ -161,7 +161,7 @@ class Scenario:
     max_members: int | None = 20
     maximum: int = 20
     skew: float = 0.0
-    mishaps: tuple[Mishap, ...] = ()
+    faults: tuple[ScriptedFault, ...] = ()
     post: Post = Post()
     client_cancelled: Cancellation | None = None
 
@@ -187,12 +187,12 @@ class Scenario:
             for name, value in {**self.settings, "strict": self.strict, "maximum": self.maximum}.items()
         )
         lines = [f"seed {self.seed}: {platform}", f"  post: {self.post}  skew: {self.skew:g} s"]
-        lines += [f"  {mishap}" for mishap in self.mishaps]
+        lines += [f"  {fault}" for fault in self.faults]
         if self.client_cancelled:
             lines.append(f"  everything cancelled: {self.client_cancelled}")
         for number, meeting in enumerate(self.gatherings, 1):
             lines.append(
-                f"  meeting {number}: quorum={meeting.quorum} growable={meeting.growable} "
+                f"  meeting {number}: quorum={meeting.quorum} expandable={meeting.expandable} "
                 f"answer_timeout={meeting.answer_timeout:g} starts={meeting.starts:g} stays={meeting.stays:g} "
                 f"leaves={meeting.leaves} cancellation={meeting.cancellation}"
             )
@@ -225,7 +225,7 @@ def draw(seed: int) -> Scenario:
             max_members=chance.choice((20, 20, None, 4)),
             maximum=chance.choice((20, 20, 20, 5, 3)),
             skew=chance.choice((0.0, 0.0, 0.0, 2.0, -2.0)),
-            mishaps=_mishaps(chance),
+            faults=_mishaps(chance),
             post=_post(chance) if events == "stream" else Post(),
             client_cancelled=_cancellation(chance) if chance.random() < 0.08 else None,
         ),
@@ -243,9 +243,9 @@ def _meaner(seed: int, scenario: Scenario) -> Scenario:
             false=chance.choice((0.0, 0.0, 0.0, 0.0, 0.0, 0.1)),
             addressed=chance.random() < 0.4,
         )
-    mishaps = tuple(
-        evolve(mishap, kind="error-after") if mishap.kind == "error-500" and chance.random() < 0.5 else mishap
-        for mishap in scenario.mishaps
+    faults = tuple(
+        evolve(fault, kind="error-after") if fault.kind == "error-500" and chance.random() < 0.5 else fault
+        for fault in scenario.faults
     )
     gatherings = tuple(
         evolve(gathering, people=tuple(_pressing(chance, person) for person in gathering.people))
@@ -255,12 +255,12 @@ def _meaner(seed: int, scenario: Scenario) -> Scenario:
         # Nothing goes wrong but that who is in first leaves before the others answer, which alone is rare.
         alone = _left_early(chance, gatherings[0])
         told = Post(foreign=0.5 if post.foreign else 0.0)
-        return evolve(scenario, gatherings=(alone,), post=told, mishaps=(), strict=False)
+        return evolve(scenario, gatherings=(alone,), post=told, faults=(), strict=False)
     return evolve(
         scenario,
         gatherings=gatherings,
         post=post,
-        mishaps=mishaps,
+        faults=faults,
         lists_ended=chance.random() < 0.75,
         whole_seconds=chance.random() < 0.3,
         skew=chance.choice((5.0, -5.0, 3600.0, -3600.0)) if chance.random() < 0.3 else scenario.skew,
@@ -336,7 +336,7 @@ def _gathering(chance: random.Random, crowd: _Crowd, *, small: bool, slow: bool)
         people=people,
         others=others,
         quorum=chance.choice((1, 2, 2, 2, 3, max(size, 1))),
-        growable=chance.random() < 0.3,
+        expandable=chance.random() < 0.3,
         answer_timeout=answer_timeout,
         starts=chance.choice((0.0, 0.0, round(chance.uniform(0, 5), 3))) if small else 0.0,
         stays=round(stays, 3),
@@ -367,10 +367,10 @@ def _cancellation(chance: random.Random) -> Cancellation:
     return Cancellation(at=round(at, 3), turns=chance.choice((0, chance.randrange(12), chance.randrange(80))))
 
 
-def _mishaps(chance: random.Random) -> tuple[Mishap, ...]:
+def _mishaps(chance: random.Random) -> tuple[ScriptedFault, ...]:
     number = chance.choices((0, chance.randrange(1, 4), chance.randrange(4, 14)), (35, 45, 20))[0]
     return tuple(
-        Mishap(
+        ScriptedFault(
             operation=chance.choice(_OPERATIONS),
             kind=chance.choice(_FAULTS),
             times=chance.choice((1, 1, 1, 2, 4, 6)),

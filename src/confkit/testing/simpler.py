@@ -26,8 +26,8 @@ def _fewer_gatherings(scenario: Scenario) -> Iterator[Scenario]:
 
 
 def _no_mishaps(scenario: Scenario) -> Iterator[Scenario]:
-    if len(scenario.mishaps) > 1:
-        yield evolve(scenario, mishaps=())
+    if len(scenario.faults) > 1:
+        yield evolve(scenario, faults=())
 
 
 def _a_simpler_gathering(scenario: Scenario) -> Iterator[Scenario]:
@@ -38,10 +38,10 @@ def _a_simpler_gathering(scenario: Scenario) -> Iterator[Scenario]:
 
 
 def _fewer_mishaps(scenario: Scenario) -> Iterator[Scenario]:
-    for index, mishap in enumerate(scenario.mishaps):
-        yield evolve(scenario, mishaps=_without(scenario.mishaps, index))
-        if mishap.times > 1:
-            yield evolve(scenario, mishaps=_with(scenario.mishaps, index, evolve(mishap, times=1)))
+    for index, fault in enumerate(scenario.faults):
+        yield evolve(scenario, faults=_without(scenario.faults, index))
+        if fault.times > 1:
+            yield evolve(scenario, faults=_with(scenario.faults, index, evolve(fault, times=1)))
 
 
 def _a_truer_post(scenario: Scenario) -> Iterator[Scenario]:
@@ -101,7 +101,7 @@ def _a_plainer_person(gathering: Gathering) -> Iterator[Gathering]:
 
 
 def _a_plainer_gathering(gathering: Gathering) -> Iterator[Gathering]:
-    names = ("cancellation", "leaves", "growable", "answer_timeout", "quorum", "starts", "stays")
+    names = ("cancellation", "leaves", "expandable", "answer_timeout", "quorum", "starts", "stays")
     return _plainer(gathering, Gathering(people=()), names)
 
 

@@ -79,7 +79,7 @@ def judge_crashing(seed: int, *, every: int) -> Verdict:
         crashes=chronicle.crashes,
         inputs=sum(map(len, chronicle.histories.values())),
         replayed=chronicle.replayed,
-        again=chronicle.again,
+        resumed=chronicle.resumed,
         diverged=len(chronicle.divergences),
     )
     return Verdict(seed=seed, found=tuple(found), counts=counts)
@@ -168,7 +168,7 @@ def _counts(story: Story | None) -> Counter[str]:
             "with lists of the living": not scenario.lists_ended,
             "with news of what is not ours": bool(story.forged),
             "with false ends": bool(story.false),
-            "with an error after the fact": any(mishap.kind == "error-after" for mishap in scenario.mishaps),
+            "with an error after the fact": any(fault.kind == "error-after" for fault in scenario.faults),
             f"where the first left before the second was in ({scenario.shape})": _left_alone(story),
         }
     )

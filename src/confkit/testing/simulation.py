@@ -137,8 +137,8 @@ def _set_up(provider: Any, scenario: Scenario) -> None:
                 script.presses(person.presses)
             if person.hangs_up_after is not None:
                 script.hangs_up(person.hangs_up_after)
-    for mishap in scenario.mishaps:
-        provider.fail(mishap.operation, mishap.kind, times=mishap.times, after=mishap.after, seconds=mishap.seconds)
+    for fault in scenario.faults:
+        provider.fail(fault.operation, fault.kind, times=fault.times, after=fault.after, seconds=fault.seconds)
 
 
 def _still_up(story: Story) -> tuple[str, ...]:
@@ -180,7 +180,7 @@ async def _attend(client: AsyncClient, attendance: Attendance, scenario: Scenari
     meeting = attendance.meeting = client.connect(
         *(_party(person) for person in gathering.people),
         quorum=gathering.quorum,
-        growable=gathering.growable,
+        expandable=gathering.expandable,
         answer_timeout=timedelta(seconds=gathering.answer_timeout),
     )
     attendance.asked_at = anyio.current_time()

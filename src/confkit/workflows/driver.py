@@ -64,7 +64,7 @@ class RunStep:
 
     Args:
         ordinal: counts the steps of the workflow; with its id, it names the step.
-        limit: the caller ID whose rate limits it counts against.
+        caller_id: whose rate limits it counts against.
         cancelled: what undoes may be sent, and nothing else.
     """
 
@@ -72,7 +72,7 @@ class RunStep:
     ordinal: int
     name: str
     args: tuple[Any, ...]
-    limit: str | None = None
+    caller_id: str | None = None
     cancelled: bool = False
 
 
@@ -315,9 +315,9 @@ class _Flow:
         self.cancelled = self.done = False
         self.program = program(self, brief)
 
-    async def step(self, name: str, /, *args: Any, limit: str | None = None) -> Any:
+    async def step(self, name: str, /, *args: Any, caller_id: str | None = None) -> Any:
         self.ordinal += 1
-        self.driver.step(self, RunStep(self.id, self.ordinal, name, args, limit, self.cancelled))
+        self.driver.step(self, RunStep(self.id, self.ordinal, name, args, caller_id, self.cancelled))
         return await _PAUSE
 
     async def spawn(self, kind: str, name: str, args: Any) -> FlowId:

@@ -46,11 +46,11 @@ class Flow(Protocol):
     id: FlowId
     ordinal: int
 
-    async def step(self, name: str, /, *args: Any, limit: str | None = None) -> Any:
+    async def step(self, name: str, /, *args: Any, caller_id: str | None = None) -> Any:
         """Carry out one provider operation; at least once, under one key.
 
         Args:
-            limit: the caller ID whose rate limits the step counts against.
+            caller_id: whose rate limits the step counts against.
 
         Raises:
             ProviderError: the operation's portable error.

@@ -84,7 +84,7 @@ async def leg(flow: Flow, brief: LegBrief) -> LegEnd:
 
 async def _dial(own: _Leg) -> None:
     """Create the call with the conference's or the bridge's id; or answer the one that has come in."""
-    if own.brief.asks:
+    if own.brief.waits_for_release:
         await own.until_let_on()
     try:
         dialled = await _create_call(own)
@@ -96,7 +96,7 @@ async def _dial(own: _Leg) -> None:
         raise _Over(Outcome.FAILED, Failure.of(error)) from None
     own.call = dialled.call
     own.membership = dialled.membership
-    own.let_on = False
+    own.released = False
     if dialled.conference is not None:
         own.into = dialled.conference
     await own.report(Stage.DIALLED, conference_id=_id_of(dialled.conference))
@@ -113,7 +113,7 @@ async def _create_call(own: _Leg) -> Dialled:
             answer_timeout=brief.answer_timeout,
             callback_url=callback_url(brief.callbacks, own.flow.id),
         )
-        dialled = await step("create_call", spec, own.into, limit=brief.caller_id)
+        dialled = await step("create_call", spec, own.into, caller_id=brief.caller_id)
     return dialled
 
 
@@ -190,7 +190,7 @@ async def _join_conference(own: _Leg) -> None:
 
 async def _add_member(own: _Leg) -> bool:
     """Add the answered call to the conference by its id; ``False`` when another has taken its place meanwhile."""
-    own.let_on = False
+    own.released = False
     try:
         member: Member = await own.flow.step("add_member", own.into, own.call, MemberOptions())
     except Withdrawn:
@@ -199,7 +199,7 @@ async def _add_member(own: _Leg) -> bool:
         await _until_explained(own, error)
         if own.joined:  # the platform says that it is in, whatever became of the reply
             return True
-        if own.let_on:
+        if own.released:
             return False
         raise _Over(Outcome.FAILED, Failure.of(error)) from None
     own.member = member
@@ -219,7 +219,7 @@ async def _until_explained(own: _Leg, error: ProviderError) -> None:
     if isinstance(error, Conflict | NotFound) and _id_of(own.into):
         await ask_about(own.flow, own.into)
     open_ = isinstance(error, Conflict | NotFound | OutcomeUnknown)
-    while not own.joined and not own.let_on and await own.next(EXPLANATION if open_ else timedelta(0)):
+    while not own.joined and not own.released and await own.next(EXPLANATION if open_ else timedelta(0)):
         pass
 
 
@@ -328,7 +328,7 @@ class _Leg:
     membership: Membership = Membership.NONE
     answered: bool = False
     joined: bool = False
-    let_on: bool = False
+    released: bool = False
     reports: int = 0
     #: What may still be up, one sentence: a call that we have no id of, or one that could not be hung up.
     lost: str | None = None
@@ -343,7 +343,7 @@ class _Leg:
 
     async def until_let_on(self) -> None:
         """Take in what comes until the meeting says that it is the leg's turn."""
-        while not self.let_on:
+        while not self.released:
             await self.next(None)
 
     async def next(self, patience: timedelta | None) -> bool:
@@ -432,7 +432,7 @@ class _Leg:
     async def _proceed(self, into: Conference | Bridge) -> None:
         moved = self.joined and isinstance(into, Conference) and isinstance(self.into, Bridge)
         self.into = into
-        self.let_on = True
+        self.released = True
         if moved:
             # The bridge of two has become a conference.
             self.joined = False

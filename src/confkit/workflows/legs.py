@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define, evolve, field
 
-from confkit.models.capabilities import Joining, Materialise
+from confkit.models.capabilities import ConferenceCreation, JoinMethod
 from confkit.models.records import Bridge, Call, Conference, Party
 from confkit.workflows.messages import Failure, LegReport, MeetingBrief, Stage
 from confkit.workflows.policy import Mode
@@ -14,12 +14,12 @@ REOPENINGS = 3
 
 
 @define(kw_only=True)
-class Seat:
+class LegStatus:
     """One leg as its meeting sees it.
 
     Args:
-        asks: it waits to be let on before it dials.
-        let_on: it has been let on to dial or to join, and has not joined yet.
+        waits_for_release: it waits to be let on before it dials.
+        released: it has been let on to dial or to join, and has not joined yet.
         left_behind: what the leg could not undo, one sentence.
         watches: it is over, and still looks out for a call that may have been made.
         told: its call is said to have ended, and nobody has asked.
@@ -31,8 +31,8 @@ class Seat:
     party: Party
     stage: Stage = Stage.WAITING
     call: Call | None = None
-    asks: bool = False
-    let_on: bool = False
+    waits_for_release: bool = False
+    released: bool = False
     joined_once: bool = False
     left_behind: str | None = None
     watches: bool = False
@@ -42,7 +42,7 @@ class Seat:
 
 
 @define(kw_only=True)
-class Table:
+class LegBoard:
     """The legs of a meeting around its room, as its own workflow sees them; played again from a history.
 
     What applications are shown is the :class:`~confkit.ingest.meeting_view.MeetingView`, which no workflow asks.
@@ -59,7 +59,7 @@ class Table:
 
     brief: MeetingBrief
     room: Conference | Bridge | None = None
-    seats: dict[str, Seat] = field(factory=dict)
+    legs: dict[str, LegStatus] = field(factory=dict)
     established: bool = False
     failure: Failure | None = None
     conference_ended: bool = False
@@ -71,24 +71,24 @@ class Table:
     unexplained: Failure | None = None
 
     @property
-    def present(self) -> list[Seat]:
+    def present(self) -> list[LegStatus]:
         """The legs that are not over."""
-        return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED and not seat.out]
+        return [status for status in self.legs.values() if status.stage is not Stage.ENDED and not status.out]
 
     @property
-    def taken(self) -> list[Seat]:
+    def taken(self) -> list[LegStatus]:
         """The legs that take up a place: a call that may still be up does."""
-        return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED or seat.left_behind]
+        return [status for status in self.legs.values() if status.stage is not Stage.ENDED or status.left_behind]
 
     @property
-    def unfinished(self) -> list[Seat]:
+    def unfinished(self) -> list[LegStatus]:
         """The legs that have something to do when the meeting is undone."""
-        return [seat for seat in self.seats.values() if seat.stage is not Stage.ENDED or seat.watches]
+        return [status for status in self.legs.values() if status.stage is not Stage.ENDED or status.watches]
 
     @property
-    def told(self) -> list[Seat]:
+    def told(self) -> list[LegStatus]:
         """The legs whose call is said to have ended, and may not have."""
-        return [seat for seat in self.seats.values() if seat.told and seat.call is not None]
+        return [status for status in self.legs.values() if status.told and status.call is not None]
 
     @property
     def bridging(self) -> bool:
@@ -99,39 +99,39 @@ class Table:
     def complete(self) -> bool:
         """Whether everyone who is not over is in; or one is held ready for a second to come."""
         if self.bridging:
-            return [seat.stage for seat in self.present] == [Stage.ANSWERED]
-        return all(seat.stage is Stage.JOINED for seat in self.present)
+            return [status.stage for status in self.present] == [Stage.ANSWERED]
+        return all(status.stage is Stage.JOINED for status in self.present)
 
     @property
     def dialling_makes_the_room(self) -> bool:
         """Whether the platform makes the conference when the first call is dialled into it."""
-        return isinstance(self.room, Conference) and self.room.id is None and self.brief.joining is Joining.FUSED
+        return isinstance(self.room, Conference) and self.room.id is None and self.brief.join_method is JoinMethod.FUSED
 
     def note(self, report: LegReport) -> None:
         """Take in what a leg reports."""
-        seat = self.seats[report.leg]
-        seat.call = report.call or seat.call
+        status = self.legs[report.leg]
+        status.call = report.call or status.call
         if report.stage is not Stage.UPDATED:
-            seat.stage = report.stage
+            status.stage = report.stage
         if report.stage is Stage.ENDED:
-            seat.left_behind, seat.watches = report.left_behind, report.watches
-            seat.told = seat.told or report.told
+            status.left_behind, status.watches = report.left_behind, report.watches
+            status.told = status.told or report.told
             self.unexplained = None
         if report.stage is Stage.JOINED:
-            seat.joined_once = True
+            status.joined_once = True
             if isinstance(self.room, Conference) and report.conference_id is None:
                 # It was dialled into a bridge that has become a conference meanwhile: it is still to be moved.
-                seat.stage = Stage.ANSWERED
+                status.stage = Stage.ANSWERED
             else:
-                seat.let_on = False
+                status.released = False
         if report.conference_id is not None:
-            seat.conference_id = report.conference_id
+            status.conference_id = report.conference_id
             self.adopt(report.conference_id)
 
     @property
     def comes_again(self) -> bool:
         """Whether the room is a name, under which it comes again with another id after it has ended."""
-        return self.brief.materialise is not Materialise.EXPLICIT or self.brief.joining is Joining.FUSED
+        return self.brief.creation is not ConferenceCreation.EXPLICIT or self.brief.join_method is JoinMethod.FUSED
 
     def adopt(self, conference_id: str) -> None:
         """The platform has told the id of the conference."""
@@ -141,7 +141,7 @@ class Table:
         if room.id is None or (self.comes_again and room.id != conference_id):
             self.room = evolve(room, id=conference_id)
 
-    def note_end(self, conference_id: str) -> list[Seat]:
+    def note_end(self, conference_id: str) -> list[LegStatus]:
         """A conference has ended; gives those who are out by it.
 
         One that its last member has left before the meeting was there is a name again, or is to be created again: who
@@ -151,47 +151,49 @@ class Table:
         if not isinstance(room, Conference) or not (self.comes_again or room.id == conference_id):
             return []
         self.over.add(conference_id)
-        out = [seat for seat in self.present if seat.stage is Stage.JOINED and seat.conference_id in self.over]
+        out = [status for status in self.present if status.stage is Stage.JOINED and status.conference_id in self.over]
         if room.id == conference_id:
             again = not self.established and (self.comes_again or self.reopened < REOPENINGS)
             if not again or len(self.present) - len(out) < self.brief.plan.quorum:
                 self.conference_ended = True
                 return self.present
-            inside = [seat.conference_id for seat in self.present if seat.stage is Stage.JOINED and seat not in out]
+            inside = [
+                status.conference_id for status in self.present if status.stage is Stage.JOINED and status not in out
+            ]
             if self.comes_again:
                 self.room = evolve(room, id=next(iter(inside), None))
             else:
                 self.emptied = True
-            for seat in self.present:
-                if seat.stage is Stage.ANSWERED:
-                    seat.let_on = False  # whoever was on the way in is let on again
-        for seat in out:
-            seat.out = True
+            for status in self.present:
+                if status.stage is Stage.ANSWERED:
+                    status.released = False  # whoever was on the way in is let on again
+        for status in out:
+            status.out = True
         return out
 
-    def pair(self) -> list[Seat]:
+    def pair(self) -> list[LegStatus]:
         """Two who have both answered and are to be connected; else nobody."""
         if self.unexplained is not None:
             return []
         present = self.present
-        ready = self.bridging and [seat.stage for seat in present] == [Stage.ANSWERED, Stage.ANSWERED]
+        ready = self.bridging and [status.stage for status in present] == [Stage.ANSWERED, Stage.ANSWERED]
         return present if ready else []
 
-    def may_go_on(self) -> list[Seat]:
+    def ready(self) -> list[LegStatus]:
         """Those who wait to dial or to join, and may."""
-        waiting = [seat for seat in self.present if not seat.let_on and self._may(seat)]
+        waiting = [status for status in self.present if not status.released and self._may(status)]
         if isinstance(self.room, Conference) and self.room.id is None:
             # Until the conference has its id, exactly one join is under way: two would make two rooms.
-            return [] if any(seat.let_on for seat in self.present) else waiting[:1]
+            return [] if any(status.released for status in self.present) else waiting[:1]
         return waiting
 
-    def _may(self, seat: Seat) -> bool:
+    def _may(self, status: LegStatus) -> bool:
         if not isinstance(self.room, Conference) or self.emptied:
             return False
-        if seat.stage is Stage.ANSWERED:
+        if status.stage is Stage.ANSWERED:
             # Nobody joins alone while others may still come: a platform that ends a conference with its last
             # member would end it for good if the first to join hung up before the second is in.
             company = sum(other.stage in (Stage.ANSWERED, Stage.JOINED) for other in self.present)
             pending = any(other.stage in (Stage.WAITING, Stage.DIALLED) for other in self.present)
             return company >= 2 or not pending
-        return seat.stage is Stage.WAITING and seat.asks
+        return status.stage is Stage.WAITING and status.waits_for_release

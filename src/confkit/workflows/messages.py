@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from attrs import field, frozen
 
-from confkit.models.capabilities import Bridging, Joining, Materialise
+from confkit.models.capabilities import Bridging, ConferenceCreation, JoinMethod
 from confkit.models.errors import ProviderError
 from confkit.models.events import (
     CallAnswered,
@@ -80,10 +80,10 @@ class MeetingBrief:
     plan: Plan
     owner: str
     provider: str
-    materialise: Materialise
-    joining: Joining
+    creation: ConferenceCreation
+    join_method: JoinMethod
     bridging: Bridging
-    moves_calls: bool = False
+    bridge_to_conference: bool = False
     end_hangs_up: bool = False
     callbacks: str | None = field(default=None, repr=False)
 
@@ -94,7 +94,7 @@ class LegBrief:
 
     Args:
         meeting: the flow that hears what becomes of the leg.
-        asks: wait for ``Proceed`` before dialling, because the conference has no id yet and dialling makes it.
+        waits_for_release: for ``Proceed``, before dialling: the conference has no id yet, and dialling makes it.
         named: the conference is a name, under which a call that is dialled into it makes it again when it has ended.
         incoming: a call that the party has made to us, to be answered instead of dialled.
     """
@@ -104,7 +104,7 @@ class LegBrief:
     caller_id: str = field(repr=False)
     answer_timeout: timedelta
     into: Conference | Bridge | None = None
-    asks: bool = False
+    waits_for_release: bool = False
     named: bool = False
     callbacks: str | None = field(default=None, repr=False)
     incoming: Call | None = None

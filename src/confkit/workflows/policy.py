@@ -92,13 +92,13 @@ def plan(
     caller_id: str | None,
     quorum: int = 2,
     answer_timeout: Duration = timedelta(seconds=30),
-    growable: bool = False,
+    expandable: bool = False,
 ) -> Plan:
     """Decide how these parties are to meet.
 
     Args:
         quorum: how many must join; of fewer parties, all of them.
-        growable: start as a conference whatever the number, so that others can be added later.
+        expandable: start as a conference whatever the number, so that others can be added later.
 
     Raises:
         PolicyError: with every problem found, not only the first.
@@ -130,7 +130,7 @@ def plan(
     small = len(parties) < policy.minimum
     bridged = (
         small
-        and not growable
+        and not expandable
         and policy.below_minimum == "bridge"
         and len(parties) <= 2
         and capabilities.bridging is not Bridging.NONE

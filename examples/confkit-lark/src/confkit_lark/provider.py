@@ -14,6 +14,7 @@ from confkit.provider import (
     CallSpec,
     Capabilities,
     Conference,
+    ConferenceCreation,
     ConferenceSpec,
     Conflict,
     Dialled,
@@ -21,8 +22,7 @@ from confkit.provider import (
     FindHint,
     Http,
     InvalidRequest,
-    Joining,
-    Materialise,
+    JoinMethod,
     Media,
     Member,
     MemberPatch,
@@ -47,15 +47,15 @@ if TYPE_CHECKING:
     import httpx
 
 CAPABILITIES: Final = Capabilities(
-    materialise=Materialise.ON_JOIN,
-    joining=Joining.FUSED,
+    creation=ConferenceCreation.ON_JOIN,
+    join_method=JoinMethod.FUSED,
     bridging=Bridging.NONE,
     max_members=10,
     member=frozenset({"mute", "hold"}),
     play=frozenset({"conference", "member", "url"}),
     end_hangs_up=True,
     events=frozenset({EventSource.WEBHOOK, EventSource.POLL}),
-    finds=frozenset({"create_call"}),
+    reconcilable=frozenset({"create_call"}),
     rates=(RateClass(name="calls", limit=20, per=timedelta(seconds=1), costs={"create_call": 1}),),
 )
 _COMPLETED: Final = {"Status": "completed"}

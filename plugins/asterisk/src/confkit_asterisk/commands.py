@@ -36,7 +36,7 @@ def start(
     It is fetched from Debian's packages into the user's cache at the first time, without root and without touching
     the system. The first line of output is one JSON object: the provider's settings.
     """
-    from confkit_asterisk.engine import Engine, EngineUnavailable, install
+    from confkit_asterisk.server import Engine, EngineUnavailable, install
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 import confkit
 from confkit.provider import ConfkitError, PolicyError
-from confkit_asterisk.engine import Engine
+from confkit_asterisk.server import Engine
 from confkit_asterisk.softphone import Phone, Phones, hearing, tones
 
 _NAMES: Final = (

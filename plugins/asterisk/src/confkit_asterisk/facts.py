@@ -1,4 +1,4 @@
-"""ARI's events as confkit's, with what the ledger learns from them."""
+"""ARI's events as confkit's, with what the state learns from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from confkit.provider import Call, CallState, EndCause, Event, events
 from confkit_asterisk import wire
-from confkit_asterisk.ledger import Ledger, Leg, remember
+from confkit_asterisk.state import Leg, State, remember
 from confkit_asterisk.wire import BRIDGE, CONFERENCE, PROVIDER
 
 #: What says nothing about people: steps on the way to an event that does, and the dialplan's bookkeeping.
@@ -33,7 +33,7 @@ _SILENT: Final = frozenset(
 )
 
 
-def take_in(payload: Mapping[str, Any], ledger: Ledger) -> list[Event]:
+def take_in(payload: Mapping[str, Any], state: State) -> list[Event]:
     """Learn from an event, and say what it means.
 
     Its type alone decides: a user event or a transfer names a channel and a bridge as a leave does, and is none.
@@ -42,7 +42,7 @@ def take_in(payload: Mapping[str, Any], ledger: Ledger) -> list[Event]:
     if not isinstance(kind, str) or kind in _SILENT or _of_our_own(payload.get("channel")):
         return []
     common = _common(payload)
-    if (meaning := _MEANINGS.get(kind)) is not None and (found := meaning(payload, common, ledger)) is not None:
+    if (meaning := _MEANINGS.get(kind)) is not None and (found := meaning(payload, common, state)) is not None:
         return found
     bridge = payload.get("bridge")
     in_conference = isinstance(bridge, dict) and bridge.get("name") == CONFERENCE
@@ -56,13 +56,13 @@ def take_in(payload: Mapping[str, Any], ledger: Ledger) -> list[Event]:
     ]
 
 
-def engine_gone(ledger: Ledger) -> list[Event]:
+def engine_gone(state: State) -> list[Event]:
     """Nobody listens at the engine's port any more: its process has ended, and its calls with it."""
     found: list[Event] = []
-    ledger.presumed_gone += [("channels", call_id) for call_id in ledger.legs]
-    pairs = {leg.bridge for leg in ledger.legs.values() if leg.bridge is not None}
-    ledger.presumed_gone += [("bridges", bridge_id) for bridge_id in sorted(ledger.conferences | pairs)]
-    for conference_id in sorted(ledger.conferences):
+    state.presumed_gone += [("channels", call_id) for call_id in state.legs]
+    pairs = {leg.bridge for leg in state.legs.values() if leg.bridge is not None}
+    state.presumed_gone += [("bridges", bridge_id) for bridge_id in sorted(state.conferences | pairs)]
+    for conference_id in sorted(state.conferences):
         found.append(
             events.Unknown(
                 provider=PROVIDER,
@@ -71,13 +71,13 @@ def engine_gone(ledger: Ledger) -> list[Event]:
                 conference_id=conference_id,
             )
         )
-    for call_id in list(ledger.legs):
-        ledger.end(call_id, EndCause.FAILED)
+    for call_id in list(state.legs):
+        state.end(call_id, EndCause.FAILED)
         found.append(
             events.CallEnded(provider=PROVIDER, id=f"engine gone {call_id}", call_id=call_id, cause=EndCause.FAILED)
         )
-    for conference_id in sorted(ledger.conferences):
-        ledger.conference_over(conference_id)
+    for conference_id in sorted(state.conferences):
+        state.conference_over(conference_id)
         found.append(
             events.ConferenceEnded(
                 provider=PROVIDER, id=f"engine gone, ended {conference_id}", conference_id=conference_id
@@ -108,10 +108,10 @@ def _of_our_own(channel: object) -> bool:
     return isinstance(channel, dict) and str(channel.get("name", "")).startswith("Snoop/")
 
 
-Meaning = Callable[[Mapping[str, Any], "dict[str, Any]", Ledger], "list[Event] | None"]
+Meaning = Callable[[Mapping[str, Any], "dict[str, Any]", State], "list[Event] | None"]
 
 
-def _stasis_start(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+def _stasis_start(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
     """A channel is in the application: one that we have dialled is answered, any other has come in."""
     channel = payload.get("channel")
     if not isinstance(channel, dict) or (call_id := _id_of(channel)) is None:
@@ -121,62 +121,62 @@ def _stasis_start(payload: Mapping[str, Any], common: dict[str, Any], ledger: Le
         return [events.Unknown(**common, type="StasisStart", call_id=replaced)]
     args, at = payload.get("args"), common["occurred_at"]
     if isinstance(args, list) and wire.DIALLED in args:
-        ledger.advance(call_id, CallState.ANSWERED, at)
+        state.advance(call_id, CallState.ANSWERED, at)
         return [events.CallAnswered(**common, call_id=call_id)]
-    if ledger.leg(call_id) is not None:
+    if state.leg(call_id) is not None:
         return []  # it was handed back by the dialplan
     caller, called = wire.number_of(channel, "caller"), wire.dialled_number(channel)
     call = Call(provider=PROVIDER, id=call_id, to=called, caller_id=caller, state=CallState.RINGING, created_at=at)
-    ledger.legs[call_id] = Leg(call=call, incoming=True)
+    state.legs[call_id] = Leg(call=call, incoming=True)
     return [events.IncomingCall(**common, call_id=call_id, caller=caller, called=called)]
 
 
-def _state_changed(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+def _state_changed(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
     channel = payload.get("channel")
     if not isinstance(channel, dict) or (call_id := _id_of(channel)) is None:
         return None
     if channel.get("state") in ("Ring", "Ringing"):
-        ledger.advance(call_id, CallState.RINGING, common["occurred_at"])
+        state.advance(call_id, CallState.RINGING, common["occurred_at"])
         return [events.CallRinging(**common, call_id=call_id)]
     # A call that we have dialled is answered when it is in the application: until then nothing can be done with it.
     # One that came in is there already.
-    leg = ledger.legs.get(call_id)
+    leg = state.legs.get(call_id)
     if channel.get("state") == "Up" and leg is not None and leg.incoming:
-        ledger.advance(call_id, CallState.ANSWERED, common["occurred_at"])
+        state.advance(call_id, CallState.ANSWERED, common["occurred_at"])
         return [events.CallAnswered(**common, call_id=call_id)]
     return []
 
 
-def _channel_destroyed(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+def _channel_destroyed(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
     channel = payload.get("channel")
     if not isinstance(channel, dict) or (call_id := _id_of(channel)) is None:
         return None
     # A channel that was answered is "Up" to its end.
     answered = channel.get("state") == "Up"
-    cause = ledger.end(call_id, wire.cause_of(payload.get("cause")), common["occurred_at"], answered=answered)
+    cause = state.end(call_id, wire.cause_of(payload.get("cause")), common["occurred_at"], answered=answered)
     return [events.CallEnded(**common, call_id=call_id, cause=cause)]
 
 
-def _digit(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
-    del ledger
+def _digit(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
+    del state
     if (call_id := _id_of(payload.get("channel"))) is None:
         return None
     return [events.DigitsReceived(**common, call_id=call_id, digits=str(payload.get("digit", "")))]
 
 
-def _entered(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+def _entered(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
     """The place of a call in a conference has the call's id: it has but one."""
     call_id, bridge = _id_of(payload.get("channel")), payload.get("bridge")
     if call_id is None or not isinstance(bridge, dict) or (bridge_id := _id_of(bridge)) is None:
         return None
     name = bridge.get("name")
-    place(ledger, call_id, bridge_id, conference=name == CONFERENCE)
+    place(state, call_id, bridge_id, conference=name == CONFERENCE)
     if name == BRIDGE and len(wire.members_of(bridge)) == 2:
-        remember(ledger.bridges, bridge_id, None)
+        remember(state.bridges, bridge_id, None)
         return [events.BridgeStarted(**common, bridge_id=bridge_id)]
     if name != CONFERENCE:
         return []
-    leg = ledger.known(call_id)
+    leg = state.known(call_id)
     return [
         events.MemberJoined(
             **common, call_id=call_id, member_id=call_id, conference_id=bridge_id, mute=leg.mute, hold=leg.hold
@@ -184,101 +184,101 @@ def _entered(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger)
     ]
 
 
-def _left(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+def _left(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
     call_id, bridge = _id_of(payload.get("channel")), payload.get("bridge")
     if call_id is None or not isinstance(bridge, dict) or (bridge_id := _id_of(bridge)) is None:
         return None
-    if (leg := ledger.leg(call_id)) is not None and leg.bridge == bridge_id:
+    if (leg := state.leg(call_id)) is not None and leg.bridge == bridge_id:
         leg.bridge = None
     if bridge.get("name") != CONFERENCE:
         return []
     return [events.MemberLeft(**common, call_id=call_id, member_id=call_id, conference_id=bridge_id)]
 
 
-def place(ledger: Ledger, call_id: str, bridge_id: str, *, conference: bool) -> None:
+def place(state: State, call_id: str, bridge_id: str, *, conference: bool) -> None:
     """A call is in a conference or a bridge now."""
-    leg = ledger.known(call_id)
+    leg = state.known(call_id)
     leg.bridge = bridge_id
     if conference:
         leg.into, leg.joined = bridge_id, True
 
 
-def _bridge_created(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+def _bridge_created(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
     bridge = payload.get("bridge")
     if not isinstance(bridge, dict) or (bridge_id := _id_of(bridge)) is None:
         return None
     if bridge.get("name") != CONFERENCE:
         return []
-    ledger.conferences.add(bridge_id)
+    state.conferences.add(bridge_id)
     return [events.ConferenceStarted(**common, conference_id=bridge_id, key=wire.key_of(bridge))]
 
 
-def _bridge_destroyed(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
+def _bridge_destroyed(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
     bridge = payload.get("bridge")
     if not isinstance(bridge, dict) or (bridge_id := _id_of(bridge)) is None:
         return None
     match bridge.get("name"):
         case wire.CONFERENCE:
-            ledger.conference_over(bridge_id)
+            state.conference_over(bridge_id)
             return [events.ConferenceEnded(**common, conference_id=bridge_id)]
         case wire.BRIDGE:
-            ledger.forget_target(f"bridge:{bridge_id}")
+            state.forget_target(f"bridge:{bridge_id}")
             return [events.BridgeEnded(**common, bridge_id=bridge_id)]
     return []
 
 
-def _playback_started(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
-    if (found := _playback(payload, ledger)) is None:
+def _playback_started(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
+    if (found := _playback(payload, state)) is None:
         return None
     target, playback_id = found
-    ledger.playing.setdefault(target, set()).add(playback_id)
-    return [events.PlaybackStarted(**common, **_where(target, ledger))]
+    state.playing.setdefault(target, set()).add(playback_id)
+    return [events.PlaybackStarted(**common, **_where(target, state))]
 
 
-def _playback_finished(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
-    if (found := _playback(payload, ledger)) is None:
+def _playback_finished(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
+    if (found := _playback(payload, state)) is None:
         return None
     target, playback_id = found
-    ledger.playing.get(target, set()).discard(playback_id)
-    return [events.PlaybackEnded(**common, **_where(target, ledger))]
+    state.playing.get(target, set()).discard(playback_id)
+    return [events.PlaybackEnded(**common, **_where(target, state))]
 
 
-def _playback(payload: Mapping[str, Any], ledger: Ledger) -> tuple[str, str] | None:
+def _playback(payload: Mapping[str, Any], state: State) -> tuple[str, str] | None:
     """Where something plays, and its id."""
     playback = payload.get("playback")
     if not isinstance(playback, dict) or (playback_id := _id_of(playback)) is None:
         return None
-    remember(ledger.played, playback_id, None)
+    remember(state.played, playback_id, None)
     return str(playback.get("target_uri")), playback_id
 
 
-def _recording_finished(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
-    if (found := _recording(payload, ledger)) is None:
+def _recording_finished(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
+    if (found := _recording(payload, state)) is None:
         return None
     target, name = found
-    return [events.RecordingReady(**common, recording_id=name, **_where(target, ledger))]
+    return [events.RecordingReady(**common, recording_id=name, **_where(target, state))]
 
 
-def _recording_failed(payload: Mapping[str, Any], common: dict[str, Any], ledger: Ledger) -> list[Event] | None:
-    if (found := _recording(payload, ledger)) is None:
+def _recording_failed(payload: Mapping[str, Any], common: dict[str, Any], state: State) -> list[Event] | None:
+    if (found := _recording(payload, state)) is None:
         return None
     target, name = found
-    return [events.RecordingFailed(**common, recording_id=name, **_where(target, ledger))]
+    return [events.RecordingFailed(**common, recording_id=name, **_where(target, state))]
 
 
-def _recording(payload: Mapping[str, Any], ledger: Ledger) -> tuple[str, str] | None:
+def _recording(payload: Mapping[str, Any], state: State) -> tuple[str, str] | None:
     """What was recorded until now, and the recording's name."""
     recording = payload.get("recording")
     if not isinstance(recording, dict) or not isinstance(name := recording.get("name"), str):
         return None
     target = str(recording.get("target_uri"))
-    if ledger.recording.get(target) == name:
-        del ledger.recording[target]
-        ledger.paused.discard(target)
+    if state.recording.get(target) == name:
+        del state.recording[target]
+        state.paused.discard(target)
     return target, name
 
 
-def _where(target: str, ledger: Ledger) -> dict[str, Any]:
+def _where(target: str, state: State) -> dict[str, Any]:
     """The conference, the bridge of two or the call behind a target.
 
     A call is heard and spoken to through channels named after it. A bridge that this process has not seen before is
@@ -286,7 +286,7 @@ def _where(target: str, ledger: Ledger) -> dict[str, Any]:
     """
     kind, _, id_ = target.partition(":")
     if kind == "bridge":
-        return {"bridge_id" if id_ in ledger.bridges else "conference_id": id_}
+        return {"bridge_id" if id_ in state.bridges else "conference_id": id_}
     return {"call_id": id_.partition("-listen")[0].removesuffix("-whisper")}
 
 

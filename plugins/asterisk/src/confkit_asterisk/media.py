@@ -31,7 +31,7 @@ from confkit.provider import (
     Unsupported,
 )
 from confkit_asterisk.ari import Ari
-from confkit_asterisk.ledger import Ledger, Leg, remember
+from confkit_asterisk.state import Leg, State, remember
 from confkit_asterisk.wire import COACHING, PROVIDER, SNOOPING
 
 #: Media that Asterisk knows by a scheme of its own.
@@ -64,12 +64,12 @@ def media_uri(url: str) -> str:
     )
 
 
-class Studio:
+class MediaPlayer:
     """Media of one provider object."""
 
-    def __init__(self, ari: Ari, ledger: Ledger, application: str) -> None:
+    def __init__(self, ari: Ari, state: State, application: str) -> None:
         self._ari = ari
-        self._ledger = ledger
+        self._state = state
         self._application = application
         self._snoops: dict[str, anyio.Event] = {}
         self._recordings: dict[str, anyio.Event] = {}
@@ -90,7 +90,7 @@ class Studio:
         elif message.get("type") == "ChannelDestroyed":
             self._snoops.pop(call_id, None)
             self._listeners.pop(call_id, None)
-            leg = self._ledger.leg(call_id)
+            leg = self._state.leg(call_id)
             if leg is not None and leg.coaching is not None:
                 self._coaches_gone.append(call_id)
 
@@ -112,28 +112,28 @@ class Studio:
             if wanted:
                 raise Unsupported(f"play: {capability}", provider=PROVIDER, operation="play")
         uri = media_uri(media.url or "")
-        if op.attempt > 1 and op.key in self._ledger.played:
+        if op.attempt > 1 and op.key in self._state.played:
             return  # an earlier attempt did it; Asterisk would play it once more under the same id
         path = await self._path(target, op)
         body = {"media": uri}
         await self._ari.send("POST", *path, "play", op.key, operation="play", timeout=op.timeout, body=body)
-        self._ledger.playing.setdefault(_target_uri(path), set()).add(op.key)
+        self._state.playing.setdefault(_target_uri(path), set()).add(op.key)
 
     async def _stop_playing(self, target: Conference | Member | Call | Bridge, op: Op) -> None:
         for path in self._paths(target):
-            for playback in sorted(self._ledger.playing.pop(_target_uri(path), ())):
+            for playback in sorted(self._state.playing.pop(_target_uri(path), ())):
                 await self._ari.finish("DELETE", "playbacks", playback, operation="play", timeout=op.timeout)
 
     async def _path(self, target: Conference | Member | Call | Bridge, op: Op) -> tuple[str, str]:
         """Where to play so that those hear it who should, and stay in their conversation."""
         match target:
             case Bridge(id=found):
-                remember(self._ledger.bridges, found, None)  # the events about it do not say what it is
+                remember(self._state.bridges, found, None)  # the events about it do not say what it is
                 return "bridges", found
             case Conference(id=found):
                 return "bridges", found or ""
             case Member(call_id=call_id) | Call(id=call_id):
-                leg = self._ledger.leg(call_id)
+                leg = self._state.leg(call_id)
                 alone = isinstance(target, Call) and (leg is None or leg.bridge is None)
                 if alone:
                     return "channels", call_id  # nothing is said to it into which could be whispered
@@ -154,19 +154,19 @@ class Studio:
             case Call(id=call_id):
                 path = ("channels", self._listeners.get(call_id) or f"{call_id}-listen-{op.key}")
             case Bridge(id=found):
-                remember(self._ledger.bridges, found, None)  # the events about it do not say what it is
+                remember(self._state.bridges, found, None)  # the events about it do not say what it is
                 path = ("bridges", found)
             case Conference(id=found):
                 path = ("bridges", found or "")
         where = _target_uri(path)
-        name = self._ledger.recording.get(where)
+        name = self._state.recording.get(where)
         match action:
             case RecordAction.START if name is None:
                 await self._start_recording(target, path, op)
-            case RecordAction.START if where in self._ledger.paused:
+            case RecordAction.START if where in self._state.paused:
                 assert name is not None
                 await self._control("DELETE", name, "pause", op)
-                self._ledger.paused.discard(where)
+                self._state.paused.discard(where)
             case RecordAction.START:
                 pass  # it runs
             case _ if name is None:
@@ -174,10 +174,10 @@ class Studio:
                     raise Conflict("nothing is being recorded", provider=PROVIDER, operation="record")
             case RecordAction.PAUSE:
                 await self._control("POST", name, "pause", op)
-                self._ledger.paused.add(where)
+                self._state.paused.add(where)
             case RecordAction.STOP:
                 await self._control("POST", name, "stop", op)
-                self._ledger.forget_target(where)
+                self._state.forget_target(where)
                 if isinstance(target, Call):
                     self._listeners.pop(target.id, None)
                     self._snoops.pop(path[1], None)
@@ -200,7 +200,7 @@ class Studio:
             # The name is the intent's key: an earlier attempt did it.
         finally:
             del self._recordings[op.key]
-        self._ledger.recording[_target_uri(path)] = op.key
+        self._state.recording[_target_uri(path)] = op.key
 
     async def _control(self, method: str, name: str, what: str, op: Op) -> None:
         await self._ari.finish(method, "recordings", "live", name, what, operation="record", timeout=op.timeout)
@@ -250,7 +250,7 @@ class Studio:
 
     async def stop_coaching(self, call_id: str, op: Op) -> None:
         """Take down what coaching took, if the call coaches anybody."""
-        leg = self._ledger.leg(call_id)
+        leg = self._state.leg(call_id)
         if leg is None or leg.coaching is None:
             return
         for path in (

@@ -20,6 +20,7 @@ from confkit.provider import (
     CallState,
     Capabilities,
     Conference,
+    ConferenceCreation,
     ConferencePatch,
     ConferenceSpec,
     ConferenceState,
@@ -31,8 +32,7 @@ from confkit.provider import (
     FindHint,
     Idempotency,
     InvalidRequest,
-    Joining,
-    Materialise,
+    JoinMethod,
     Media,
     Member,
     MemberOptions,
@@ -52,24 +52,24 @@ from confkit.provider import (
 from confkit_asterisk import facts, wire
 from confkit_asterisk.ari import Ari
 from confkit_asterisk.events import Events
-from confkit_asterisk.ledger import Ledger, Leg, remember
-from confkit_asterisk.media import Studio
+from confkit_asterisk.media import MediaPlayer
 from confkit_asterisk.settings import AsteriskSettings
+from confkit_asterisk.state import Leg, State, remember
 from confkit_asterisk.wire import BRIDGE, CONFERENCE, DIALLED, PROVIDER
 
 CAPABILITIES: Final = Capabilities(
-    materialise=Materialise.EXPLICIT,
-    joining=Joining.EXPLICIT,
+    creation=ConferenceCreation.EXPLICIT,
+    join_method=JoinMethod.EXPLICIT,
     bridging=Bridging.AFTER,
     member=frozenset({"mute", "hold", "deaf", "coach"}),
     play=frozenset({"conference", "member", "call", "bridge", "url", "stop"}),
     record=frozenset({"conference", "call", "bridge", "pause"}),
     end_hangs_up=True,
-    admits=frozenset({"conference", "bridge"}),
-    moves_calls=True,
+    answers_into=frozenset({"conference", "bridge"}),
+    bridge_to_conference=True,
     events=frozenset({EventSource.STREAM}),
     idempotency=Idempotency.CLIENT_ID,
-    finds=frozenset({"create_conference", "create_call", "add_member", "create_bridge"}),
+    reconcilable=frozenset({"create_conference", "create_call", "add_member", "create_bridge"}),
 )
 
 #: How long an event may take after the channel that it is about has gone, in seconds.
@@ -90,8 +90,8 @@ class AsteriskProvider(ProviderSpec):
     def __init__(self, settings: AsteriskSettings) -> None:
         self._settings = settings
         self._ari = Ari(settings)
-        self._ledger = Ledger()
-        self._studio = Studio(self._ari, self._ledger, settings.application)
+        self._state = State()
+        self._player = MediaPlayer(self._ari, self._state, settings.application)
         self._doubtful: set[str] = set()
         self._too_old = False
 
@@ -107,7 +107,7 @@ class AsteriskProvider(ProviderSpec):
         """Create a mixing bridge whose id is the intent's key."""
         _no_options(spec.provider_options, "create_conference")
         record = await self._bridge(op, name=CONFERENCE, operation="create_conference")
-        self._ledger.conferences.add(op.key)
+        self._state.conferences.add(op.key)
         return wire.conference(record)
 
     @hookimpl
@@ -121,16 +121,16 @@ class AsteriskProvider(ProviderSpec):
         )
         if found is not None:
             await _each(wire.members_of(found), lambda call_id: self._give_up(call_id, op, operation))
-            for leg in self._ledger.in_conference(conference.id):  # a coach may have hung up just now
-                await self._studio.stop_coaching(leg.call.id, op)
+            for leg in self._state.in_conference(conference.id):  # a coach may have hung up just now
+                await self._player.stop_coaching(leg.call.id, op)
             await self._ari.finish("DELETE", "bridges", conference.id, operation=operation, timeout=op.timeout)
-        self._ledger.conference_over(conference.id)
+        self._state.conference_over(conference.id)
 
     @hookimpl
     async def update_conference(self, conference: Conference, patch: ConferencePatch, op: Op) -> None:
         """Mute or hold everyone, those who join later included."""
         conference_id = _id(conference, "update_conference")
-        for wanted, everyone in ((patch.mute, self._ledger.muted), (patch.hold, self._ledger.held)):
+        for wanted, everyone in ((patch.mute, self._state.muted), (patch.hold, self._state.held)):
             if wanted is not None:
                 (everyone.add if wanted else everyone.discard)(conference_id)
         found = await self._ari.read(
@@ -139,9 +139,9 @@ class AsteriskProvider(ProviderSpec):
         if found is None:
             raise Conflict("the conference is over", provider=PROVIDER, operation="update_conference")
         for call_id in wire.members_of(found):
-            facts.place(self._ledger, call_id, conference_id, conference=True)
+            facts.place(self._state, call_id, conference_id, conference=True)
         changes = MemberPatch(mute=patch.mute, hold=patch.hold)
-        await _each(wire.members_of(found), lambda call_id: self._apply(self._ledger.known(call_id), changes, op))
+        await _each(wire.members_of(found), lambda call_id: self._apply(self._state.known(call_id), changes, op))
 
     # --- members
 
@@ -150,7 +150,7 @@ class AsteriskProvider(ProviderSpec):
         """Put a channel into the bridge; the reply is the membership, and the event has been sent before it."""
         _no_options(options.provider_options, "add_member")
         conference_id = _id(conference, "add_member")
-        leg = self._ledger.known(call.id)
+        leg = self._state.known(call.id)
         leg.mute, leg.hold = options.mute, options.hold
         if op.attempt == 1 or not await self._is_in(call.id, conference_id, op):
             previous, leg.into = leg.into, conference_id
@@ -169,7 +169,7 @@ class AsteriskProvider(ProviderSpec):
             except ProviderError:
                 leg.into = previous
                 raise
-        facts.place(self._ledger, call.id, conference_id, conference=True)
+        facts.place(self._state, call.id, conference_id, conference=True)
         return Member(
             provider=PROVIDER,
             id=call.id,
@@ -185,7 +185,7 @@ class AsteriskProvider(ProviderSpec):
     async def remove_member(self, member: Member, op: Op) -> None:
         """Take a channel out of the bridge; the call stays up."""
         conference_id = _id(member.conference, "remove_member")
-        await self._studio.stop_coaching(member.call_id, op)
+        await self._player.stop_coaching(member.call_id, op)
         await self._ari.finish(
             "POST",
             "bridges",
@@ -198,14 +198,14 @@ class AsteriskProvider(ProviderSpec):
 
     @hookimpl
     async def update_member(self, member: Member, patch: MemberPatch, op: Op) -> None:
-        """Mute, hold, deafen or coach. Asterisk cannot tell what it was told, so the ledger remembers."""
-        leg = self._ledger.known(member.call_id)
+        """Mute, hold, deafen or coach. Asterisk cannot tell what it was told, so the state remembers."""
+        leg = self._state.known(member.call_id)
         for name in ("mute", "hold", "deaf"):
             if (wanted := getattr(patch, name)) is not None:
                 setattr(leg, name, wanted)
         await self._apply(leg, patch, op)
         if patch.coach is not None:
-            await self._studio.coach(leg, patch.coach, op)
+            await self._player.coach(leg, patch.coach, op)
 
     # --- calls
 
@@ -216,7 +216,7 @@ class AsteriskProvider(ProviderSpec):
         _no_options(spec.provider_options, operation)
         endpoint = self._endpoint(spec.to)
         await self._ari.until_listening(op.timeout, operation)
-        known = self._ledger.leg(op.key)
+        known = self._state.leg(op.key)
         if known is not None and op.attempt > 1 and (found := await self._seen(known, op)) is not None:
             return _dialled(found, into)
         leg = Leg(
@@ -226,7 +226,7 @@ class AsteriskProvider(ProviderSpec):
             rings_for=spec.answer_timeout,
         )
         # Known before it is sent: its first events may overtake the reply.
-        self._ledger.legs[op.key] = leg
+        self._state.legs[op.key] = leg
         body = {
             "endpoint": endpoint,
             "app": self._settings.application,
@@ -271,15 +271,15 @@ class AsteriskProvider(ProviderSpec):
     async def answer_call(self, call: Call, into: Conference | Bridge | None, op: Op) -> Dialled:
         """Answer an incoming call."""
         await self._ari.send("POST", "channels", call.id, "answer", operation="answer_call", timeout=op.timeout)
-        leg = self._ledger.known(call.id)
+        leg = self._state.known(call.id)
         leg.into = into.id if isinstance(into, Conference) else None
-        self._ledger.advance(call.id, CallState.ANSWERED, datetime.now(UTC))
+        self._state.advance(call.id, CallState.ANSWERED, datetime.now(UTC))
         return _dialled(leg.call, into)
 
     @hookimpl
     async def reject_call(self, call: Call, op: Op) -> None:
         """Refuse an incoming call."""
-        self._ledger.known(call.id).given_up = True
+        self._state.known(call.id).given_up = True
         await self._ari.finish(
             "DELETE",
             "channels",
@@ -335,9 +335,9 @@ class AsteriskProvider(ProviderSpec):
             with suppress(ProviderError):
                 await self._ari.finish("DELETE", "bridges", op.key, operation="end_bridge", timeout=op.timeout)
             raise
-        remember(self._ledger.bridges, op.key, None)
+        remember(self._state.bridges, op.key, None)
         for call_id in ids:
-            facts.place(self._ledger, call_id, op.key, conference=False)
+            facts.place(self._state, call_id, op.key, conference=False)
         return evolve(wire.bridge(record), call_ids=tuple(ids), state=BridgeState.ACTIVE)
 
     @hookimpl
@@ -350,12 +350,12 @@ class AsteriskProvider(ProviderSpec):
     @hookimpl
     async def play(self, target: Conference | Member | Call | Bridge, media: Media, op: Op) -> None:
         """Play a file, or stop what plays."""
-        await self._studio.play(target, media, op)
+        await self._player.play(target, media, op)
 
     @hookimpl
     async def record(self, target: Conference | Call | Bridge, action: RecordAction, op: Op) -> None:
         """Start, stop or pause a recording."""
-        await self._studio.record(target, action, op)
+        await self._player.record(target, action, op)
 
     # --- looking
 
@@ -367,7 +367,7 @@ class AsteriskProvider(ProviderSpec):
                 return Snapshot(calls=(await self._look_at(ref.id),))
             case Bridge():
                 record = await self._ari.read("bridges", ref.id, operation="fetch", decode=wire.identified)
-                if record is None and ref.id not in self._ledger.bridges:
+                if record is None and ref.id not in self._state.bridges:
                     raise NotFound("there is no such bridge", provider=PROVIDER, operation="fetch", status=404)
                 there = wire.members_of(record) if record else ()
                 calls = await self._look_at_all(there, set(ref.call_ids) | set(there))
@@ -393,13 +393,13 @@ class AsteriskProvider(ProviderSpec):
                 record = await self._ari.read("bridges", op_key, operation="find", decode=wire.identified)
                 if record is not None:
                     return (wire.conference(record),)
-                if op_key in self._ledger.over:
+                if op_key in self._state.over:
                     return (Conference(provider=PROVIDER, key=op_key, id=op_key, state=ConferenceState.ENDED),)
             case FindHint(operation="create_bridge"):
                 record = await self._ari.read("bridges", op_key, operation="find", decode=wire.identified)
                 connected = record is not None and len(wire.members_of(record)) == 2
                 # One that has connected its calls may do so no more; one that never has is only half made.
-                if connected or op_key in self._ledger.bridges:
+                if connected or op_key in self._state.bridges:
                     ended = Bridge(provider=PROVIDER, id=op_key, state=BridgeState.ENDED)
                     return (wire.bridge(record) if record is not None else ended,)
         return ()
@@ -407,7 +407,7 @@ class AsteriskProvider(ProviderSpec):
     @hookimpl
     def events(self) -> AsyncIterator[Event]:
         """The stream, until it breaks and is there again."""
-        return Events(self._ari, self._ledger, self._studio)
+        return Events(self._ari, self._state, self._player)
 
     @hookimpl
     async def aclose(self) -> None:
@@ -451,10 +451,10 @@ class AsteriskProvider(ProviderSpec):
             return found
 
     async def _give_up(self, call_id: str, op: Op, operation: str) -> None:
-        leg = self._ledger.leg(call_id)
+        leg = self._state.leg(call_id)
         if leg is not None:
             leg.given_up = True
-        await self._studio.stop_coaching(call_id, op)
+        await self._player.stop_coaching(call_id, op)
         await self._ari.finish("DELETE", "channels", call_id, operation=operation, timeout=op.timeout)
 
     def _suppressed(self, leg: Leg) -> dict[str, bool]:
@@ -464,8 +464,8 @@ class AsteriskProvider(ProviderSpec):
         heard nor hearing.
         """
         into = leg.into or ""
-        hold = leg.hold or into in self._ledger.held
-        return {"in": leg.mute or hold or into in self._ledger.muted, "out": leg.deaf or hold}
+        hold = leg.hold or into in self._state.held
+        return {"in": leg.mute or hold or into in self._state.muted, "out": leg.deaf or hold}
 
     async def _settle(self, leg: Leg, op: Op) -> None:
         """Let a call that is about to join be as it should be there, whatever it was elsewhere."""
@@ -522,7 +522,7 @@ class AsteriskProvider(ProviderSpec):
         )
         if channel is not None:
             return self._seen_as(channel)
-        if (ended := self._ledger.ended.get(leg.call.id)) is not None:  # while we asked
+        if (ended := self._state.ended.get(leg.call.id)) is not None:  # while we asked
             return ended.call
         if leg.epoch != self._ari.epoch:
             raise OutcomeUnknown(
@@ -538,7 +538,7 @@ class AsteriskProvider(ProviderSpec):
         Raises:
             OutcomeUnknown: it may have made one that has ended unseen.
         """
-        leg = self._ledger.leg(call_id)
+        leg = self._state.leg(call_id)
         if leg is not None and leg.over:
             return leg.call
         channel = await self._ari.read("channels", call_id, operation="find", decode=wire.identified)
@@ -558,26 +558,26 @@ class AsteriskProvider(ProviderSpec):
         """Whether a call that Asterisk does not show any more has ended: only the event says so, and it may be late."""
         if leg.epoch == self._ari.epoch:
             with anyio.move_on_after(_ON_ITS_WAY):
-                while not leg.over:  # noqa: ASYNC110 - the ledger is plain data
+                while not leg.over:  # noqa: ASYNC110 - the state is plain data
                     await anyio.sleep(0.01)
         return leg.over
 
     def _seen_as(self, channel: Mapping[str, Any]) -> Call:
         """A channel as a call, with what we know of it."""
         seen = wire.call(channel)
-        leg = self._ledger.legs.get(seen.id)
+        leg = self._state.legs.get(seen.id)
         if leg is None:
             return seen
         if seen.state in (CallState.RINGING, CallState.ANSWERED):
-            self._ledger.advance(seen.id, seen.state, None)
+            self._state.advance(seen.id, seen.state, None)
         leg.call = evolve(leg.call, created_at=leg.call.created_at or seen.created_at, raw=channel)
         return leg.call
 
     def _forget(self, call_id: str, earlier: Leg | None) -> None:
         """This attempt to dial certainly made no call; an earlier one may have."""
-        self._ledger.legs.pop(call_id, None)
-        if earlier is not None and call_id not in self._ledger.ended:
-            self._ledger.legs[call_id] = earlier
+        self._state.legs.pop(call_id, None)
+        if earlier is not None and call_id not in self._state.ended:
+            self._state.legs[call_id] = earlier
 
     def _look_at_age(self, channel: object) -> None:
         """Warn once of an engine that is too old."""
@@ -594,12 +594,12 @@ class AsteriskProvider(ProviderSpec):
         channel = await self._ari.read("channels", call_id, operation="fetch", decode=wire.identified)
         if channel is not None:
             return self._seen_as(channel)
-        leg = self._ledger.leg(call_id)
+        leg = self._state.leg(call_id)
         if leg is None:
             raise NotFound("there is no such call", provider=PROVIDER, operation="fetch", status=404)
         if not await self._has_ended(leg):
             # Its end was missed, and with it the cause.
-            self._ledger.end(call_id, EndCause.UNKNOWN)
+            self._state.end(call_id, EndCause.UNKNOWN)
         return leg.call
 
     async def _look_at_all(self, there: tuple[str, ...], wanted: set[str]) -> tuple[Call, ...]:
@@ -611,8 +611,8 @@ class AsteriskProvider(ProviderSpec):
                 found[call_id] = await self._look_at(call_id)
 
         for call_id in there:
-            leg = self._ledger.known(call_id)
-            self._ledger.advance(call_id, CallState.ANSWERED, None)
+            leg = self._state.known(call_id)
+            self._state.advance(call_id, CallState.ANSWERED, None)
             found[call_id] = leg.call
         await _each(sorted(wanted.difference(there)), look)
         return tuple(found[call_id] for call_id in sorted(found))
@@ -621,23 +621,21 @@ class AsteriskProvider(ProviderSpec):
         conference_id = _id(ref, "fetch")
         record = await self._ari.read("bridges", conference_id, operation="fetch", decode=wire.identified)
         if record is None:
-            ours = conference_id in self._ledger.conferences or conference_id in self._ledger.over
+            ours = conference_id in self._state.conferences or conference_id in self._state.over
             if not ours:
                 raise NotFound("there is no such conference", provider=PROVIDER, operation="fetch", status=404)
-            self._ledger.conference_over(conference_id)
+            self._state.conference_over(conference_id)
         there = wire.members_of(record) if record else ()
         for call_id in there:
-            facts.place(self._ledger, call_id, conference_id, conference=True)
-        legs = list(self._ledger.in_conference(conference_id))
+            facts.place(self._state, call_id, conference_id, conference=True)
+        legs = list(self._state.in_conference(conference_id))
         calls = await self._look_at_all(there, {leg.call.id for leg in legs})
         conference = (
             wire.conference(record)
             if record
             else evolve(ref, key="", state=ConferenceState.ENDED, ended_at=datetime.now(UTC))
         )
-        conference = evolve(
-            conference, mute=conference_id in self._ledger.muted, hold=conference_id in self._ledger.held
-        )
+        conference = evolve(conference, mute=conference_id in self._state.muted, hold=conference_id in self._state.held)
         members = tuple(
             Member(
                 provider=PROVIDER,

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from confkit_asterisk.engine import Engine, Installation
+from confkit_asterisk.server import Engine, Installation
 from confkit_asterisk.softphone import Phone, Phones, hearing
 
 import confkit

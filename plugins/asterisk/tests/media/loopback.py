@@ -14,15 +14,15 @@ import anyio.abc
 import confkit_asterisk
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import define, field
-from confkit_asterisk.engine import Engine
+from confkit_asterisk.server import Engine
 from confkit_asterisk.softphone import Manner, Phones
 
 from confkit.provider import Settings
-from confkit.testing.conformance import Harness, Reaction, Trouble
+from confkit.testing.conformance import Fault, Harness, Reaction
 
 
 @define
-class Fault:
+class RequestFault:
     """What becomes of requests.
 
     Args:
@@ -54,7 +54,7 @@ class Proxy:
     engine_port: int
     down: bool = False
     delay: float = 0.0
-    faults: list[Fault] = field(factory=list)
+    faults: list[RequestFault] = field(factory=list)
     hit: list[bytes] = field(factory=list)
     sent: int = 0
     streams: int = 0
@@ -66,7 +66,7 @@ class Proxy:
 
     def fail(self, pattern: str, *, reply: bytes | None = None, reaches: bool = True, times: int = 1) -> None:
         """Spoil the next requests whose request line matches."""
-        self.faults.append(Fault(re.compile(pattern.encode()), reply, reaches, times))
+        self.faults.append(RequestFault(re.compile(pattern.encode()), reply, reaches, times))
 
     async def cut(self) -> None:
         """Close every connection, and let none through until :attr:`down` is ``False``."""
@@ -80,7 +80,7 @@ class Proxy:
             return
         server = await anyio.connect_tcp("127.0.0.1", self.engine_port)
         self._open |= {client, server}
-        faults: list[Fault] = []
+        faults: list[RequestFault] = []
         try:
             async with client, server, anyio.create_task_group() as tasks:
                 tasks.start_soon(self._requests, client, server, faults, tasks)
@@ -92,7 +92,7 @@ class Proxy:
         self,
         client: anyio.abc.SocketStream,
         server: anyio.abc.SocketStream,
-        faults: list[Fault],
+        faults: list[RequestFault],
         tasks: anyio.abc.TaskGroup,
     ) -> None:
         with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -111,7 +111,7 @@ class Proxy:
         self,
         server: anyio.abc.SocketStream,
         client: anyio.abc.SocketStream,
-        faults: list[Fault],
+        faults: list[RequestFault],
         tasks: anyio.abc.TaskGroup,
     ) -> None:
         with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -125,7 +125,7 @@ class Proxy:
                 await client.send(data)
         tasks.cancel_scope.cancel()
 
-    def _fault(self, data: bytes) -> Fault | None:
+    def _fault(self, data: bytes) -> RequestFault | None:
         for fault in self.faults:
             if fault.times and fault.matches.match(data):
                 fault.times -= 1
@@ -161,11 +161,11 @@ _REQUESTS: Final = {
     "add_member": "POST /ari/bridges/[^/ ]+/addChannel",
     "fetch": "GET /ari/channels/",
 }
-_FAULTS: Final[Mapping[Trouble, Mapping[str, Any]]] = {
-    Trouble.LOST_REPLY: {},
-    Trouble.GARBLED: {"reply": http(200, b"<html>")},
-    Trouble.SERVER_ERROR: {"reply": http(500, b'{"message": "Internal Server Error"}'), "reaches": False},
-    Trouble.FORBIDDEN: {"reply": http(403, b'{"message": "Write access denied"}'), "reaches": False},
+_FAULTS: Final[Mapping[Fault, Mapping[str, Any]]] = {
+    Fault.LOST_REPLY: {},
+    Fault.GARBLED: {"reply": http(200, b"<html>")},
+    Fault.SERVER_ERROR: {"reply": http(500, b'{"message": "Internal Server Error"}'), "reaches": False},
+    Fault.FORBIDDEN: {"reply": http(403, b'{"message": "Write access denied"}'), "reaches": False},
 }
 _MANNERS: Final = {
     Reaction.ANSWERS: Manner.ANSWER,
@@ -180,7 +180,7 @@ class AsteriskHarness(Harness):
 
     name = "asterisk"
     module = confkit_asterisk
-    lacks = frozenset(Trouble) - {Trouble.UNREACHABLE, Trouble.BAD_CREDENTIALS, *_FAULTS}
+    lacks = frozenset(Fault) - {Fault.UNREACHABLE, Fault.BAD_CREDENTIALS, *_FAULTS}
     # What each of them takes is in test_compound.py.
     compound = frozenset(
         {
@@ -239,13 +239,13 @@ class AsteriskHarness(Harness):
     def mutations(self) -> int:
         return self._proxy.sent
 
-    def provoke(self, trouble: Trouble, operation: str) -> None:
-        if trouble is Trouble.UNREACHABLE:
+    def provoke(self, fault: Fault, operation: str) -> None:
+        if fault is Fault.UNREACHABLE:
             self.settings["base_url"] = "http://127.0.0.1:9"
-        elif trouble is Trouble.BAD_CREDENTIALS:
+        elif fault is Fault.BAD_CREDENTIALS:
             self.settings["password"] = "wrong"
         else:
-            self._proxy.fail(_REQUESTS[operation], **_FAULTS[trouble])
+            self._proxy.fail(_REQUESTS[operation], **_FAULTS[fault])
 
     def call_in(self, caller: str) -> str | None:
         if not self._proxy.streams:

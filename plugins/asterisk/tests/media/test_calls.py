@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from confkit_asterisk.engine import Engine
+from confkit_asterisk.server import Engine
 from confkit_asterisk.softphone import Manner, Phones
 
 from confkit import Outcome, PolicyError, QuorumNotReached
@@ -63,7 +63,7 @@ async def test_an_incoming_call_is_answered_into_the_meeting(
     connect: Any, phones: Phones, hear: Any, engine: Engine
 ) -> None:
     ann, ben, cleo, *_ = phones.five()
-    async with connect() as client, client.connect(ann.user, ben.user, growable=True) as meeting:
+    async with connect() as client, client.connect(ann.user, ben.user, expandable=True) as meeting:
         cleo.call(f"sip:+12015550100@127.0.0.1:{engine.sip_port}", ("127.0.0.1", engine.sip_port))
         async with aclosing(client.incoming()) as calls:
             call = await anext(calls)

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from confkit_asterisk.engine import Engine, Installation
-from confkit_asterisk.engine.run import exposed
+from confkit_asterisk.server import Engine, Installation
+from confkit_asterisk.server.run import exposed
 from confkit_asterisk.softphone import Phones
 
 from confkit import Outcome, ParticipantState, Policy, PolicyError

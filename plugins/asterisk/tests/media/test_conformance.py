@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from confkit_asterisk.engine import Engine
 from confkit_asterisk.provider import AsteriskProvider
+from confkit_asterisk.server import Engine
 from confkit_asterisk.settings import AsteriskSettings
 
 from confkit.provider import Call, Op, hookimpl

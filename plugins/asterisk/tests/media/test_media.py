@@ -7,9 +7,9 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from confkit_asterisk.engine import Engine
-from confkit_asterisk.engine.config import write_tone
 from confkit_asterisk.provider import AsteriskProvider
+from confkit_asterisk.server import Engine
+from confkit_asterisk.server.config import write_tone
 from confkit_asterisk.settings import AsteriskSettings
 from confkit_asterisk.softphone import Phone, Phones, hearing
 

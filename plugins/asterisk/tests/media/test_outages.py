@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from confkit_asterisk.engine import Engine
+from confkit_asterisk.server import Engine
 from confkit_asterisk.softphone import Phones, hearing
 
 import confkit

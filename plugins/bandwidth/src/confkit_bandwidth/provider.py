@@ -23,6 +23,7 @@ from confkit.provider import (
     CallState,
     Capabilities,
     Conference,
+    ConferenceCreation,
     ConferencePatch,
     ConferenceSpec,
     ConferenceState,
@@ -33,8 +34,7 @@ from confkit.provider import (
     Http,
     Idempotency,
     InvalidRequest,
-    Joining,
-    Materialise,
+    JoinMethod,
     Media,
     Member,
     MemberOptions,
@@ -90,8 +90,8 @@ VOICES: Final = {
 def capabilities(settings: BandwidthSettings) -> Capabilities:
     """What the provider can do, with the limits that its settings give it."""
     return Capabilities(
-        materialise=Materialise.EXPLICIT,
-        joining=Joining.EXPLICIT,
+        creation=ConferenceCreation.EXPLICIT,
+        join_method=JoinMethod.EXPLICIT,
         bridging=Bridging.FIRST,
         max_members=20,
         member=frozenset({"mute", "hold"}),
@@ -100,10 +100,10 @@ def capabilities(settings: BandwidthSettings) -> Capabilities:
         voices=VOICES,
         record=frozenset({"call"}),
         end_hangs_up=False,
-        moves_calls=False,
+        bridge_to_conference=False,
         events=frozenset({EventSource.WEBHOOK, EventSource.POLL}),
         idempotency=Idempotency.NONE,
-        finds=frozenset({"create_call", "add_member"}),
+        reconcilable=frozenset({"create_call", "add_member"}),
         rates=rates(settings),
     )
 

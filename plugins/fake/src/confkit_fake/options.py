@@ -9,7 +9,7 @@ from typing import Final
 from attrs import field, frozen, validators
 from attrs.converters import to_bool
 
-from confkit.provider import Bridging, Capabilities, EventSource, Idempotency, Joining, Materialise, RateClass
+from confkit.provider import Bridging, Capabilities, ConferenceCreation, EventSource, Idempotency, JoinMethod, RateClass
 
 MAX_TEXT: Final = 1000
 
@@ -138,23 +138,23 @@ class FakeSettings:
 
     def capabilities(self) -> Capabilities:
         """What a provider with these settings can do."""
-        materialise = {
-            Shape.ON_JOIN: Materialise.ON_JOIN,
-            Shape.FROM_CALL: Materialise.FROM_CALL,
-        }.get(self.shape, Materialise.EXPLICIT)
+        creation = {
+            Shape.ON_JOIN: ConferenceCreation.ON_JOIN,
+            Shape.FROM_CALL: ConferenceCreation.FROM_CALL,
+        }.get(self.shape, ConferenceCreation.EXPLICIT)
         fused = self.shape in (Shape.ON_JOIN, Shape.FUSED)
         bridged = self.bridge is not Bridging.NONE
         finds = {"create_call", "transfer", "answer_call"}
         if bridged or not fused:
             finds.add("add_member")
-        if materialise is Materialise.EXPLICIT:
+        if creation is ConferenceCreation.EXPLICIT:
             finds.add("create_conference")
         if bridged:
             finds.add("create_bridge")
         targets = {"conference", "member", "call"} | ({"bridge"} if bridged else set())
         return Capabilities(
-            materialise=materialise,
-            joining=Joining.FUSED if fused else Joining.EXPLICIT,
+            creation=creation,
+            join_method=JoinMethod.FUSED if fused else JoinMethod.EXPLICIT,
             bridging=self.bridge,
             max_members=self.max_members,
             member=frozenset({"mute", "hold", "deaf", "coach"}),
@@ -162,10 +162,10 @@ class FakeSettings:
             max_text=MAX_TEXT,
             record=frozenset(targets - {"member"} | {"pause"}),
             end_hangs_up=self.end_hangs_up,
-            admits=frozenset({"conference", "bridge"} if bridged else {"conference"}),
-            moves_calls=bridged,
+            answers_into=frozenset({"conference", "bridge"} if bridged else {"conference"}),
+            bridge_to_conference=bridged,
             events=frozenset({self.events, EventSource.POLL}),
             idempotency=self.idempotency,
-            finds=frozenset(finds),
+            reconcilable=frozenset(finds),
             rates=RATES[self.rates],
         )

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from confkit.provider import (
     Bridging,
     Capabilities,
+    ConferenceCreation,
     Conflict,
     Event,
     EventSource,
     Idempotency,
     InvalidRequest,
-    Joining,
-    Materialise,
+    JoinMethod,
     OutcomeUnknown,
     ProviderSpec,
     hookimpl,
@@ -178,7 +178,7 @@ class FakeProvider(ProviderSpec):
     async def create_conference(self, spec: models.ConferenceSpec, op: models.Op) -> models.Conference:
         """Create an empty conference; where rooms come of themselves, remember what it is to be."""
         self._check_options("create_conference", spec.provider_options, {"interpret_digits"})
-        if self._capabilities.materialise is not Materialise.EXPLICIT:
+        if self._capabilities.creation is not ConferenceCreation.EXPLICIT:
             self._specs[op.key] = spec
             return models.Conference(provider=self.name, key=op.key)
 
@@ -416,7 +416,7 @@ class FakeProvider(ProviderSpec):
 
     @property
     def _fused(self) -> bool:
-        return self._capabilities.joining is Joining.FUSED
+        return self._capabilities.join_method is JoinMethod.FUSED
 
     def _id(self, op: models.Op) -> str | None:
         return op.key if self._client_ids else None
@@ -546,7 +546,7 @@ class FakeProvider(ProviderSpec):
             return tuple(translate.call(call) for call in calls if call.bridge_id == into.id and self._shows(call))
         if into.id is not None and into.id not in self.exchange.conferences:
             raise ExchangeError(ErrorCode.CONFERENCE_NOT_FOUND, into.id)
-        if into.id is not None and self._capabilities.materialise is Materialise.EXPLICIT:
+        if into.id is not None and self._capabilities.creation is ConferenceCreation.EXPLICIT:
             return tuple(translate.call(call) for call in self.exchange.calls_for(into.id) if self._shows(call))
         return tuple(
             translate.call(call)

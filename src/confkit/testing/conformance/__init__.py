@@ -16,22 +16,22 @@ is looked for where it could be there all the same. Each failure names the rule 
 
 from __future__ import annotations
 
-from confkit.testing.conformance.area import Area
+from confkit.testing.conformance.area import RuleGroup
 from confkit.testing.conformance.bridges import BridgeRules
 from confkit.testing.conformance.calls import CallRules
 from confkit.testing.conformance.cancellation import CancellationRules, ConcurrencyRules
 from confkit.testing.conformance.conferences import ConferenceRules
 from confkit.testing.conformance.declarations import DeclarationRules
-from confkit.testing.conformance.escapes import EscapeRules, SecrecyRules
-from confkit.testing.conformance.harness import Harness, Reaction, Trouble
+from confkit.testing.conformance.errors import ErrorRules
+from confkit.testing.conformance.events import StreamRules, WebhookRules
+from confkit.testing.conformance.harness import Fault, Harness, Reaction
 from confkit.testing.conformance.idempotency import IdempotencyRules
 from confkit.testing.conformance.media import MediaRules
 from confkit.testing.conformance.meetings import MeetingRules
 from confkit.testing.conformance.members import MemberRules
-from confkit.testing.conformance.reports import StreamRules, WebhookRules
-from confkit.testing.conformance.troubles import ErrorRules
+from confkit.testing.conformance.passthrough import EscapeRules, SecrecyRules
 
-__all__ = ["VERSION", "Area", "Conformance", "Harness", "Reaction", "Trouble"]
+__all__ = ["VERSION", "Conformance", "Fault", "Harness", "Reaction", "RuleGroup"]
 
 #: Of the rules: the first number grows when a provider that passed may fail, the second when rules are added.
 VERSION = "2.0"

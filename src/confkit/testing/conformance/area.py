@@ -13,7 +13,7 @@ from confkit.testing.conformance.subject import chosen
 LOOPS = ("asyncio", "trio") if find_spec("trio") else ("asyncio",)
 
 
-class Area:
+class RuleGroup:
     """Tests of one area; plain pytest, run by anyio's plugin.
 
     Attributes:

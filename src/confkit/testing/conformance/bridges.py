@@ -6,8 +6,8 @@ from confkit.models.capabilities import Bridging
 from confkit.models.errors import NotFound, ProviderError
 from confkit.models.records import Bridge, BridgeState, CallState, MemberOptions, Membership
 from confkit.testing.conformance import rules
-from confkit.testing.conformance.area import Area
-from confkit.testing.conformance.bench import on_bench
+from confkit.testing.conformance.area import RuleGroup
+from confkit.testing.conformance.fixture import on_fixture
 from confkit.testing.conformance.harness import Harness
 from confkit.testing.conformance.rules import broken, check
 from confkit.testing.conformance.subject import Subject, where
@@ -17,72 +17,72 @@ def _bridges(on: Subject) -> bool:
     return on.can.bridging is not Bridging.NONE
 
 
-class BridgeRules(Area):
+class BridgeRules(RuleGroup):
     """See ``docs/contract.md#create_bridge``."""
 
     @where(_bridges)
     async def test_create_bridge(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            bridge, calls = await bench.pair()
+        async with on_fixture(harness) as fixture:
+            bridge, calls = await fixture.pair()
 
             async def connected() -> bool:
-                shown = (await bench.fetch(bridge)).bridge
+                shown = (await fixture.fetch(bridge)).bridge
                 ids = {call.id for call in calls}
                 return shown is not None and shown.state is BridgeState.ACTIVE and set(shown.call_ids) == ids
 
-            await bench.until(connected, rules.BRIDGES, "the bridge is not shown as active, with both calls")
+            await fixture.until(connected, rules.BRIDGES, "the bridge is not shown as active, with both calls")
 
     @where(_bridges)
     async def test_a_bridge_is_one_request(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            if bench.capabilities.bridging is Bridging.FIRST:
-                bridge = await bench.one_request("create_bridge", calls=())
-                dialled = await bench.dial(bench.party(), bridge)
+        async with on_fixture(harness) as fixture:
+            if fixture.capabilities.bridging is Bridging.FIRST:
+                bridge = await fixture.one_request("create_bridge", calls=())
+                dialled = await fixture.dial(fixture.party(), bridge)
                 found = dialled.membership
                 check(found is Membership.ON_ANSWER, rules.MEMBERSHIP, f"into a bridge it is {found.value}")
             else:
-                calls = [await bench.answered((await bench.dial(bench.party())).call) for _ in range(2)]
-                await bench.one_request("create_bridge", calls=tuple(calls))
+                calls = [await fixture.answered((await fixture.dial(fixture.party())).call) for _ in range(2)]
+                await fixture.one_request("create_bridge", calls=tuple(calls))
 
     @where(_bridges)
     async def test_end_bridge(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            bridge, calls = await bench.pair()
-            await bench.one_request("end_bridge", rules.UNBRIDGES, bridge=bridge)
+        async with on_fixture(harness) as fixture:
+            bridge, calls = await fixture.pair()
+            await fixture.one_request("end_bridge", rules.UNBRIDGES, bridge=bridge)
 
             async def over() -> bool:
-                shown = (await bench.fetch(bridge)).bridge
+                shown = (await fixture.fetch(bridge)).bridge
                 return shown is not None and shown.state is BridgeState.ENDED
 
-            await bench.until(over, rules.UNBRIDGES, "the bridge is not shown as ended")
+            await fixture.until(over, rules.UNBRIDGES, "the bridge is not shown as ended")
             for call in calls:
-                state = (await bench.look_at(call)).state
+                state = (await fixture.look_at(call)).state
                 check(state is CallState.ANSWERED, rules.UNBRIDGES, f"a call is {state.value}")
             try:
-                await bench.attempt("end_bridge", bridge=bridge)
+                await fixture.attempt("end_bridge", bridge=bridge)
             except ProviderError as error:
                 raise broken(rules.UNBRIDGES, f"the second time it raised {type(error).__name__}: {error}") from error
 
     @where(lambda on: _bridges(on) and on.has("add_member"))
     async def test_moving_calls_from_a_bridge(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            room = await bench.room()
-            _, calls = await bench.pair()
+        async with on_fixture(harness) as fixture:
+            room = await fixture.room()
+            _, calls = await fixture.pair()
             for call in calls:
                 arguments = {"conference": room.conference, "call": call, "options": MemberOptions()}
-                if not bench.capabilities.moves_calls:
+                if not fixture.capabilities.bridge_to_conference:
                     try:
-                        await bench.attempt("add_member", **arguments)
+                        await fixture.attempt("add_member", **arguments)
                     except ProviderError:
                         return
                     raise broken(rules.MOVES, "it is not declared and a call moved")
-                state = (await bench.look_at(call)).state
+                state = (await fixture.look_at(call)).state
                 check(state is CallState.ANSWERED, rules.MOVES, f"the one that was left on the bridge is {state.value}")
-                await bench.ask("add_member", **arguments)
-                await bench.inside(room.conference, call)
+                await fixture.ask("add_member", **arguments)
+                await fixture.inside(room.conference, call)
 
     @where(_bridges)
     async def test_a_bridge_that_does_not_exist(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            bridge = Bridge(provider=bench.client.provider_name, id=harness.missing("bridge"))
-            await bench.refused(NotFound, "fetch", ref=bridge)
+        async with on_fixture(harness) as fixture:
+            bridge = Bridge(provider=fixture.client.provider_name, id=harness.missing("bridge"))
+            await fixture.refused(NotFound, "fetch", ref=bridge)

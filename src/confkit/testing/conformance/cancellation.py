@@ -12,8 +12,8 @@ import pytest
 
 from confkit.models.records import MemberOptions
 from confkit.testing.conformance import rules
-from confkit.testing.conformance.area import Area
-from confkit.testing.conformance.bench import Bench, on_bench
+from confkit.testing.conformance.area import RuleGroup
+from confkit.testing.conformance.fixture import Fixture, on_fixture
 from confkit.testing.conformance.harness import Harness
 from confkit.testing.conformance.rules import broken, check
 
@@ -37,25 +37,25 @@ async def _turns(number: int) -> None:
         await anyio.lowlevel.checkpoint()
 
 
-class CancellationRules(Area):
+class CancellationRules(RuleGroup):
     """See ``docs/contract.md#cancellation``."""
 
     @pytest.mark.parametrize("operation", ["create_call", "fetch"])
     async def test_cancellation_passes_through(self, harness: Harness, operation: str) -> None:
-        async with on_bench(harness) as bench:
-            _, call = await bench.ring()
+        async with on_fixture(harness) as fixture:
+            _, call = await fixture.ring()
             for moment, wait in _moments():
                 arguments: dict[str, Any] = {"ref": call}
                 if operation == "create_call":
-                    into = await bench.conference()
-                    arguments = {"spec": bench.spec(bench.party()), "into": into, "op": bench.op()}
-                await self._cancel(bench, operation, arguments, moment, wait)
-            room = await bench.room()
-            check(len(await bench.members(room.conference)) == 1, rules.USABLE, "nobody can join any more")
+                    into = await fixture.conference()
+                    arguments = {"spec": fixture.spec(fixture.party()), "into": into, "op": fixture.op()}
+                await self._cancel(fixture, operation, arguments, moment, wait)
+            room = await fixture.room()
+            check(len(await fixture.members(room.conference)) == 1, rules.USABLE, "nobody can join any more")
 
     async def _cancel(
         self,
-        bench: Bench,
+        fixture: Fixture,
         operation: str,
         arguments: dict[str, Any],
         moment: str,
@@ -78,7 +78,7 @@ class CancellationRules(Area):
                 else:
                     tasks.start_soon(cancel, scope)
                 try:
-                    await getattr(bench.hook, operation)(**arguments)
+                    await getattr(fixture.hook, operation)(**arguments)
                     ended = True
                 except Exception as error:
                     failure = error
@@ -91,38 +91,38 @@ class CancellationRules(Area):
         check(took < _GRACE, rules.CANCELS, f"{operation}, cancelled {moment}, took {took:.1f} s to end")
 
 
-class ConcurrencyRules(Area):
+class ConcurrencyRules(RuleGroup):
     """See ``docs/contract.md#concurrency``."""
 
     async def test_dialling_at_the_same_time(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            room = await bench.room()
-            number = min(_AT_ONCE, (bench.capabilities.max_members or _AT_ONCE + 1) - 1)
-            people = [bench.party() for _ in range(number)]
-            arguments = [{"spec": bench.spec(to), "into": room.conference} for to in people]
-            calls = [dialled.call for dialled in await self._at_once(bench, "create_call", arguments)]
+        async with on_fixture(harness) as fixture:
+            room = await fixture.room()
+            number = min(_AT_ONCE, (fixture.capabilities.max_members or _AT_ONCE + 1) - 1)
+            people = [fixture.party() for _ in range(number)]
+            arguments = [{"spec": fixture.spec(to), "into": room.conference} for to in people]
+            calls = [dialled.call for dialled in await self._at_once(fixture, "create_call", arguments)]
             check(len({call.id for call in calls}) == number, rules.NO_CROSSTALK, "two dials gave one call")
             for to, call in zip(people, calls, strict=True):
-                shown = await bench.answered(call)
+                shown = await fixture.answered(call)
                 check(shown.to in ("", to), rules.NO_CROSSTALK, "a dial gave the call to somebody else")
                 check(harness.rings(to) == 1, rules.NO_CROSSTALK, f"a phone rang {harness.rings(to)} times")
-            if not bench.fused:
+            if not fixture.fused:
                 arguments = [
                     {"conference": room.conference, "call": call, "options": MemberOptions()} for call in calls
                 ]
-                members = await self._at_once(bench, "add_member", arguments)
+                members = await self._at_once(fixture, "add_member", arguments)
                 right = [member.call_id for member in members] == [call.id for call in calls]
                 check(right, rules.NO_CROSSTALK, "an addition gave the member of another call")
             for call in calls:
-                await bench.inside(room.conference, call)
+                await fixture.inside(room.conference, call)
 
-    async def _at_once(self, bench: Bench, operation: str, each: list[dict[str, Any]]) -> list[Any]:
+    async def _at_once(self, fixture: Fixture, operation: str, each: list[dict[str, Any]]) -> list[Any]:
         results: list[Any] = [None] * len(each)
         failures: list[Exception] = []
 
         async def one(place: int, arguments: dict[str, Any]) -> None:
             try:
-                results[place] = await getattr(bench.hook, operation)(op=bench.op(), **arguments)
+                results[place] = await getattr(fixture.hook, operation)(op=fixture.op(), **arguments)
             except Exception as error:
                 failures.append(error)
 
@@ -135,9 +135,9 @@ class ConcurrencyRules(Area):
         return results
 
     async def test_two_clients(self, harness: Harness) -> None:
-        async with on_bench(harness) as first:
+        async with on_fixture(harness) as first:
             room = await first.room()
-            async with on_bench(harness) as second:
+            async with on_fixture(harness) as second:
                 second.after(first)
                 await second.room()
             check(harness.calls_up() == 2, rules.CLOSES, f"{harness.calls_up()} of 2 calls are up afterwards")

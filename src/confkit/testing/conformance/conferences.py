@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from confkit.models.capabilities import Joining
+from confkit.models.capabilities import JoinMethod
 from confkit.models.errors import CapacityReached, Conflict, NotFound
 from confkit.models.records import (
     CallState,
@@ -16,8 +16,8 @@ from confkit.models.records import (
     MemberOptions,
 )
 from confkit.testing.conformance import rules
-from confkit.testing.conformance.area import Area
-from confkit.testing.conformance.bench import Bench, Room, on_bench
+from confkit.testing.conformance.area import RuleGroup
+from confkit.testing.conformance.fixture import Fixture, Room, on_fixture
 from confkit.testing.conformance.harness import Harness
 from confkit.testing.conformance.rules import broken, check
 from confkit.testing.conformance.subject import where
@@ -26,76 +26,76 @@ from confkit.testing.conformance.subject import where
 _MOST = 50
 
 
-class ConferenceRules(Area):
+class ConferenceRules(RuleGroup):
     """See ``docs/contract.md#create_conference``."""
 
     async def test_create_conference(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            op = bench.op()
+        async with on_fixture(harness) as fixture:
+            op = fixture.op()
             before = harness.mutations()
-            conference = await bench.ask("create_conference", spec=ConferenceSpec(caller_id=harness.caller_id), op=op)
+            conference = await fixture.ask("create_conference", spec=ConferenceSpec(caller_id=harness.caller_id), op=op)
             sent = harness.mutations() - before
-            rule = rules.CREATES if bench.explicit else rules.CREATES_NOTHING
+            rule = rules.CREATES if fixture.explicit else rules.CREATES_NOTHING
             check(conference.key == op.key, rule, f"the key is {conference.key!r}")
-            check(conference.provider == bench.client.provider_name, rule, f"it is of {conference.provider!r}")
-            check((conference.id is not None) is bench.explicit, rule, f"the id is {conference.id!r}")
-            check(sent == (1 if bench.explicit else 0), rule, f"{sent} requests were sent")
+            check(conference.provider == fixture.client.provider_name, rule, f"it is of {conference.provider!r}")
+            check((conference.id is not None) is fixture.explicit, rule, f"the id is {conference.id!r}")
+            check(sent == (1 if fixture.explicit else 0), rule, f"{sent} requests were sent")
 
     async def test_a_conference_gets_its_id(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            conference = await bench.conference()
-            dialled = await bench.dial(bench.party(), conference)
+        async with on_fixture(harness) as fixture:
+            conference = await fixture.conference()
+            dialled = await fixture.dial(fixture.party(), conference)
             conference = dialled.conference or conference
-            call = await bench.answered(dialled.call)
-            if bench.capabilities.joining is Joining.EXPLICIT:
-                member = await bench.ask("add_member", conference=conference, call=call, options=MemberOptions())
+            call = await fixture.answered(dialled.call)
+            if fixture.capabilities.join_method is JoinMethod.EXPLICIT:
+                member = await fixture.ask("add_member", conference=conference, call=call, options=MemberOptions())
                 conference = member.conference
             check(conference.id is not None, rules.GETS_ITS_ID, "it has none")
-            shown = (await bench.fetch(conference)).conference
+            shown = (await fixture.fetch(conference)).conference
             check(shown is not None and shown.id == conference.id, rules.GETS_ITS_ID, "it is not that conference's")
 
     async def test_end_conference(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            room = await bench.room(2)
-            await bench.one_request("end_conference", conference=room.conference)
+        async with on_fixture(harness) as fixture:
+            room = await fixture.room(2)
+            await fixture.one_request("end_conference", conference=room.conference)
 
             async def over() -> bool:
-                return not await bench.members(room.conference)
+                return not await fixture.members(room.conference)
 
-            await bench.until(over, rules.ENDS, "its members are still in it")
-            shown = (await bench.fetch(room.conference)).conference
+            await fixture.until(over, rules.ENDS, "its members are still in it")
+            shown = (await fixture.fetch(room.conference)).conference
             # A platform that forgets what has ended answers with the reference that it was asked about.
             if shown is not None and shown.created_at is not None:
                 check(shown.state is ConferenceState.ENDED, rules.ENDS, f"it is shown as {shown.state.value}")
 
     async def test_end_conference_again(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            room = await bench.room()
+        async with on_fixture(harness) as fixture:
+            room = await fixture.room()
             for _ in range(2):
-                await self._ends(bench, room.conference)
+                await self._ends(fixture, room.conference)
 
     @where(lambda on: not on.explicit)
     async def test_end_a_conference_that_never_came_to_be(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            await self._ends(bench, await bench.conference())
+        async with on_fixture(harness) as fixture:
+            await self._ends(fixture, await fixture.conference())
 
-    async def _ends(self, bench: Bench, conference: Conference) -> None:
+    async def _ends(self, fixture: Fixture, conference: Conference) -> None:
         try:
-            await bench.attempt("end_conference", conference=conference)
+            await fixture.attempt("end_conference", conference=conference)
         except (Conflict, NotFound) as error:
             raise broken(rules.ENDS_AGAIN, f"it raised {type(error).__name__}: {error}") from error
 
     async def test_what_ends_with_a_conference(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            room = await bench.room(2)
-            await bench.ask("end_conference", conference=room.conference)
-            if bench.capabilities.end_hangs_up:
+        async with on_fixture(harness) as fixture:
+            room = await fixture.room(2)
+            await fixture.ask("end_conference", conference=room.conference)
+            if fixture.capabilities.end_hangs_up:
                 for call in room.calls:
-                    await bench.ended(call, rules.END_HANGS_UP)
+                    await fixture.ended(call, rules.END_HANGS_UP)
                 return
-            await bench.outside(room.conference, room.calls[0], rules.ENDS)
+            await fixture.outside(room.conference, room.calls[0], rules.ENDS)
             for call in room.calls:
-                state = (await bench.look_at(call)).state
+                state = (await fixture.look_at(call)).state
                 check(
                     state is CallState.ANSWERED,
                     rules.END_HANGS_UP,
@@ -104,29 +104,29 @@ class ConferenceRules(Area):
 
     @where(lambda on: on.can.max_members is not None and on.can.max_members <= _MOST)
     async def test_max_members(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            most = bench.capabilities.max_members
-            room = await bench.room(most or 0)
-            inside = len(await bench.members(room.conference))
+        async with on_fixture(harness) as fixture:
+            most = fixture.capabilities.max_members
+            room = await fixture.room(most or 0)
+            inside = len(await fixture.members(room.conference))
             check(inside == most, rules.MAX_MEMBERS, f"{inside} of {most} are in")
-            to = bench.spec(bench.party())
+            to = fixture.spec(fixture.party())
             try:
-                dialled = await bench.attempt("create_call", spec=to, into=room.conference)
+                dialled = await fixture.attempt("create_call", spec=to, into=room.conference)
             except CapacityReached:
                 return
-            if bench.fused:
-                await bench.ended(dialled.call, rules.MAX_MEMBERS)
+            if fixture.fused:
+                await fixture.ended(dialled.call, rules.MAX_MEMBERS)
             else:
-                call = await bench.answered(dialled.call)
+                call = await fixture.answered(dialled.call)
                 arguments = {"conference": room.conference, "call": call, "options": MemberOptions()}
-                await bench.refused(CapacityReached, "add_member", **arguments)
-            inside = len(await bench.members(room.conference))
+                await fixture.refused(CapacityReached, "add_member", **arguments)
+            inside = len(await fixture.members(room.conference))
             check(inside == most, rules.MAX_MEMBERS, f"one more came in and {inside} are in")
 
     async def test_a_snapshot_shows_everyone(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            room = await bench.room(2)
-            snapshot = await bench.fetch(room.conference)
+        async with on_fixture(harness) as fixture:
+            room = await fixture.room(2)
+            snapshot = await fixture.fetch(room.conference)
             conference = snapshot.conference
             check(
                 conference is not None and conference.state is ConferenceState.ACTIVE,
@@ -142,22 +142,22 @@ class ConferenceRules(Area):
             check(ids == {member.id for member in room.members}, rules.SNAPSHOT, "the members' ids changed")
 
     async def test_conferences_are_separate(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            rooms = [await bench.room(), await bench.room()]
+        async with on_fixture(harness) as fixture:
+            rooms = [await fixture.room(), await fixture.room()]
             for room in rooms:
-                snapshot = await bench.fetch(room.conference)
+                snapshot = await fixture.fetch(room.conference)
                 own = {call.id for call in room.calls}
                 check({member.call_id for member in snapshot.members} == own, rules.SEPARATE, "it shows other members")
                 check({call.id for call in snapshot.calls} == own, rules.SEPARATE, "it shows other calls")
 
     async def test_whose_a_conference_is(self, harness: Harness) -> None:
         """By the key that the platform keeps, the core tells a conference of its own from everybody else's."""
-        async with on_bench(harness) as bench:
-            room = Room(await bench.conference())
+        async with on_fixture(harness) as fixture:
+            room = Room(await fixture.conference())
             key = room.conference.key
-            await bench.admit(room)
-            for asked in (key, bench.op().key):
-                shown = (await bench.fetch(evolve(room.conference, key=asked))).conference
+            await fixture.admit(room)
+            for asked in (key, fixture.op().key):
+                shown = (await fixture.fetch(evolve(room.conference, key=asked))).conference
                 if shown is not None:
                     told = "the key that was asked with" if shown.key == asked else "another key"
                     check(shown.key in ("", key), rules.WHOSE, f"it shows {told}")
@@ -165,14 +165,16 @@ class ConferenceRules(Area):
     @where(lambda on: on.has("update_conference"))
     @pytest.mark.parametrize("flag", ["mute", "hold"])
     async def test_update_conference(self, harness: Harness, flag: str) -> None:
-        async with on_bench(harness) as bench:
-            room = await bench.room()
+        async with on_fixture(harness) as fixture:
+            room = await fixture.room()
             for value in (True, False):
                 patch = ConferencePatch(**{flag: value})
-                await bench.one_request("update_conference", rules.UPDATES_ALL, conference=room.conference, patch=patch)
+                await fixture.one_request(
+                    "update_conference", rules.UPDATES_ALL, conference=room.conference, patch=patch
+                )
 
     async def test_a_conference_that_does_not_exist(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            name = bench.client.provider_name
-            conference = Conference(provider=name, key=bench.op().key, id=harness.missing("conference"))
-            await bench.refused(NotFound, "fetch", ref=conference)
+        async with on_fixture(harness) as fixture:
+            name = fixture.client.provider_name
+            conference = Conference(provider=name, key=fixture.op().key, id=harness.missing("conference"))
+            await fixture.refused(NotFound, "fetch", ref=conference)

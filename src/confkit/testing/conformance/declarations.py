@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from attrs import asdict
 
-from confkit.models.capabilities import Bridging, Capabilities, EventSource, Idempotency, Joining
+from confkit.models.capabilities import Bridging, Capabilities, EventSource, Idempotency, JoinMethod
 from confkit.models.errors import ProviderError, Unsupported
 from confkit.models.records import Conference, Member, RecordAction
 from confkit.provider.contract import ProviderSpec
 from confkit.testing.conformance import rules
-from confkit.testing.conformance.area import Area
-from confkit.testing.conformance.bench import on_bench
+from confkit.testing.conformance.area import RuleGroup
+from confkit.testing.conformance.fixture import on_fixture
 from confkit.testing.conformance.harness import ALWAYS, Harness
 from confkit.testing.conformance.idempotency import MADE
 from confkit.testing.conformance.rules import broken, check
@@ -22,16 +22,16 @@ from confkit.testing.conformance.subject import OPERATIONS, subject_of
 
 #: Hook, whether the declaration asks for it, and whether having it asks for the declaration.
 _PAIRS: Mapping[str, tuple[Callable[[Capabilities], bool], bool]] = {
-    "add_member": (lambda can: can.joining is Joining.EXPLICIT, False),
+    "add_member": (lambda can: can.join_method is JoinMethod.EXPLICIT, False),
     "update_member": (lambda can: bool(can.member), True),
     "create_bridge": (lambda can: can.bridging is not Bridging.NONE, True),
     "end_bridge": (lambda can: can.bridging is not Bridging.NONE, True),
     "play": (lambda can: bool(can.play), True),
     "record": (lambda can: bool(can.record), True),
-    "find": (lambda can: bool(can.finds), True),
+    "find": (lambda can: bool(can.reconcilable), True),
     "receive": (lambda can: EventSource.WEBHOOK in can.events, True),
     "events": (lambda can: EventSource.STREAM in can.events, True),
-    "answer_call": (lambda can: bool(can.admits), False),
+    "answer_call": (lambda can: bool(can.answers_into), False),
 }
 _WORDS = {
     "member": {"mute", "hold", "deaf", "coach"},
@@ -41,51 +41,51 @@ _WORDS = {
 }
 
 
-class DeclarationRules(Area):
+class DeclarationRules(RuleGroup):
     """See ``docs/contract.md#capabilities``."""
 
     @pytest.mark.parametrize("operation", _PAIRS)
     async def test_declared_and_implemented(self, harness: Harness, operation: str) -> None:
-        async with on_bench(harness) as bench:
+        async with on_fixture(harness) as fixture:
             asked, both_ways = _PAIRS[operation]
-            declared, implemented = asked(bench.capabilities), bench.implements(operation)
+            declared, implemented = asked(fixture.capabilities), fixture.implements(operation)
             check(implemented or not declared, rules.DECLARED, f"{operation} is declared and not implemented")
             if both_ways:
                 check(declared or not implemented, rules.DECLARED, f"{operation} is implemented and not declared")
 
     async def test_capabilities_are_pure(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            first, second = bench.hook.capabilities(), bench.hook.capabilities()
+        async with on_fixture(harness) as fixture:
+            first, second = fixture.hook.capabilities(), fixture.hook.capabilities()
             check(first == second, rules.PURE, "two in a row differ")
 
     async def test_the_tests_were_chosen_for_this_provider(self, harness: Harness) -> None:
         """What the tests were chosen by is what is tested: no harness can declare its provider's duties away."""
-        async with on_bench(harness) as bench:
+        async with on_fixture(harness) as fixture:
             subject = subject_of(self.harness_class)
             declared = f"{self.harness_class.__name__}.declared"
             check(
                 isinstance(harness, self.harness_class), rules.CHOSEN, f"the fixture gives a {type(harness).__name__}"
             )
             differing = [
-                name for name, value in asdict(subject.can).items() if value != asdict(bench.capabilities)[name]
+                name for name, value in asdict(subject.can).items() if value != asdict(fixture.capabilities)[name]
             ]
-            differing += sorted(name for name in OPERATIONS if subject.has(name) is not bench.implements(name))
+            differing += sorted(name for name in OPERATIONS if subject.has(name) is not fixture.implements(name))
             check(not differing, rules.CHOSEN, f"{declared} gives one that differs in {', '.join(differing)}")
-            wrong = [trouble.value for trouble in ALWAYS & harness.lacks]
+            wrong = [fault.value for fault in ALWAYS & harness.lacks]
             check(not wrong, rules.CHOSEN, f"its harness excepts {' and '.join(sorted(wrong))}")
             dials = [name for name in harness.compound if name.partition(":")[0] == "create_call"]
             check(not dials, rules.CHOSEN, "its harness declares create_call as compound")
 
     async def test_capabilities_make_sense(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
+        async with on_fixture(harness) as fixture:
             for name, known in _WORDS.items():
-                unknown = sorted(getattr(bench.capabilities, name) - known)
+                unknown = sorted(getattr(fixture.capabilities, name) - known)
                 check(not unknown, rules.DECLARED, f"{name} has no {', '.join(unknown)}")
-            impossible = sorted(each for each in bench.capabilities.finds if not self._makes_something(each))
+            impossible = sorted(each for each in fixture.capabilities.reconcilable if not self._makes_something(each))
             check(not impossible, rules.DECLARED, f"finds has {', '.join(impossible)}, which makes nothing here")
-            self._rates(bench.capabilities)
-            window = bench.capabilities.idempotency_window
-            stray = window is not None and bench.capabilities.idempotency is not Idempotency.KEY
+            self._rates(fixture.capabilities)
+            window = fixture.capabilities.idempotency_window
+            stray = window is not None and fixture.capabilities.idempotency is not Idempotency.KEY
             check(not stray, rules.DECLARED, "idempotency_window is for keys")
 
     def _makes_something(self, operation: str) -> bool:
@@ -101,21 +101,21 @@ class DeclarationRules(Area):
 
     async def test_what_is_not_declared_is_refused(self, harness: Harness) -> None:
         """The core refuses by the declarations alone, before anything is sent."""
-        async with on_bench(harness) as bench:
-            name, can = bench.client.provider_name, bench.capabilities
+        async with on_fixture(harness) as fixture:
+            name, can = fixture.client.provider_name, fixture.capabilities
             conference = Conference(provider=name, key="c-1", id=harness.missing("conference"))
             member = Member(provider=name, id=harness.missing("member"), call_id="c", conference=conference)
             before = harness.mutations()
             attempts: list[Awaitable[object]] = []
             if can.bridging is Bridging.NONE:
-                attempts.append(bench.client.direct.create_bridge())
+                attempts.append(fixture.client.direct.create_bridge())
             for flag in sorted(_WORDS["member"] - can.member):
                 change: dict[str, Any] = {flag: "c" if flag == "coach" else True}
-                attempts.append(bench.client.direct.update_member(member, **change))
+                attempts.append(fixture.client.direct.update_member(member, **change))
             if "conference" not in can.play:
-                attempts.append(bench.client.direct.say(conference, "Welcome"))
+                attempts.append(fixture.client.direct.say(conference, "Welcome"))
             if "conference" not in can.record:
-                attempts.append(bench.client.direct.record(conference, RecordAction.START))
+                attempts.append(fixture.client.direct.record(conference, RecordAction.START))
             for attempt in attempts:
                 try:
                     await attempt

@@ -42,7 +42,7 @@ class Reaction(enum.Enum):
     NEVER_ANSWERS = "never_answers"
 
 
-class Trouble(enum.Enum):
+class Fault(enum.Enum):
     """What can become of one request; each asks for one portable error."""
 
     #: No connection comes about, so it was certainly not executed.
@@ -66,19 +66,19 @@ class Trouble(enum.Enum):
     def error(self) -> type[ProviderError]:
         """The portable error that a request which changes something must end in."""
         return {
-            Trouble.UNREACHABLE: Unavailable,
-            Trouble.LOST_REPLY: OutcomeUnknown,
-            Trouble.GARBLED: OutcomeUnknown,
-            Trouble.SERVER_ERROR: OutcomeUnknown,
-            Trouble.RATE_LIMITED: RateLimited,
-            Trouble.FORBIDDEN: PermissionDenied,
-            Trouble.BAD_CREDENTIALS: Unauthenticated,
-            Trouble.NO_FUNDS: InsufficientFunds,
+            Fault.UNREACHABLE: Unavailable,
+            Fault.LOST_REPLY: OutcomeUnknown,
+            Fault.GARBLED: OutcomeUnknown,
+            Fault.SERVER_ERROR: OutcomeUnknown,
+            Fault.RATE_LIMITED: RateLimited,
+            Fault.FORBIDDEN: PermissionDenied,
+            Fault.BAD_CREDENTIALS: Unauthenticated,
+            Fault.NO_FUNDS: InsufficientFunds,
         }[self]
 
 
 #: Every network loses connections and replies, so no platform may say that it cannot get into these.
-ALWAYS: Final = frozenset({Trouble.UNREACHABLE, Trouble.LOST_REPLY})
+ALWAYS: Final = frozenset({Fault.UNREACHABLE, Fault.LOST_REPLY})
 #: Of what a platform may report, what the suite asks for.
 REPORTED: Final[frozenset[type[Event]]] = frozenset(
     {
@@ -125,7 +125,7 @@ class Harness(abc.ABC):
     settings: Mapping[str, Any] = {}
     secrets: tuple[str, ...] = ()
     caller_id: str = "+12018994444"
-    lacks: ClassVar[frozenset[Trouble]] = frozenset()
+    lacks: ClassVar[frozenset[Fault]] = frozenset()
     compound: ClassVar[frozenset[str]] = frozenset()
     reports: ClassVar[frozenset[type[Event]]] = REPORTED
     signs_webhooks: ClassVar[bool] = False
@@ -178,11 +178,11 @@ class Harness(abc.ABC):
         return f"missing-{kind}"
 
     @abc.abstractmethod
-    def provoke(self, trouble: Trouble, operation: str) -> None:
-        """Let the next request of an operation run into trouble.
+    def provoke(self, fault: Fault, operation: str) -> None:
+        """Let the next request of an operation run into a fault.
 
         Args:
-            trouble: none that the harness :attr:`lacks`. ``LOST_REPLY`` is asked for at any time, the others before the
+            fault: none that the harness :attr:`lacks`. ``LOST_REPLY`` is asked for at any time, the others before the
                 provider is made.
             operation: ``create_call`` or ``fetch``; for a lost reply also what ``find`` is declared for. Where it takes
                 several requests, the last one that changes something.

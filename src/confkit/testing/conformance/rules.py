@@ -140,7 +140,7 @@ BRIDGES = Rule(
 UNBRIDGES = Rule("end_bridge", "end_bridge takes a bridge down and leaves its calls up; ending what has ended succeeds")
 MOVES = Rule(
     "capabilities",
-    "moves_calls says whether the answered calls of a bridge can be moved into a conference, one after the other",
+    "bridge_to_conference says whether the answered calls of a bridge can be moved into a conference one by one",
 )
 
 # Media

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from confkit.models.capabilities import Bridging, Capabilities, EventSource, Joining, Materialise
+from confkit.models.capabilities import Bridging, Capabilities, ConferenceCreation, EventSource, JoinMethod
 from confkit.provider.contract import ProviderSpec
 from confkit.provider.discovery import implements, open_provider
 from confkit.testing.conformance.harness import Harness
@@ -38,12 +38,12 @@ class Subject:
     @property
     def explicit(self) -> bool:
         """Whether conferences exist before they have members."""
-        return self.can.materialise is Materialise.EXPLICIT
+        return self.can.creation is ConferenceCreation.EXPLICIT
 
     @property
     def fused(self) -> bool:
         """Whether calls join by themselves."""
-        return self.can.joining is Joining.FUSED
+        return self.can.join_method is JoinMethod.FUSED
 
     def has(self, operation: str) -> bool:
         """Whether it implements the hook."""
@@ -55,7 +55,7 @@ class Subject:
             case "create_conference":
                 return self.explicit
             case "add_member":
-                return self.has(operation) and (not self.fused or self.can.moves_calls)
+                return self.has(operation) and (not self.fused or self.can.bridge_to_conference)
         return self.has(operation)
 
     def can_make(self, place: str) -> bool:

@@ -1,4 +1,4 @@
-"""A provider on the bench: its hooks, called through pluggy as the core calls them, and what the tests share."""
+"""A provider on the fixture: its hooks, called through pluggy as the core calls them, and what the tests share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attrs import define, evolve, field
 
 from confkit.client.client import AsyncClient
 from confkit.models.addresses import masked
-from confkit.models.capabilities import Bridging, Capabilities, Joining, Materialise
+from confkit.models.capabilities import Bridging, Capabilities, ConferenceCreation, JoinMethod
 from confkit.models.errors import ProviderError, WebhookRejected
 from confkit.models.events import Event
 from confkit.models.records import (
@@ -35,7 +35,7 @@ from confkit.models.records import (
 from confkit.provider.contract import hookimpl
 from confkit.provider.discovery import implements
 from confkit.testing.conformance import rules
-from confkit.testing.conformance.harness import Harness, Reaction, Trouble
+from confkit.testing.conformance.harness import Fault, Harness, Reaction
 from confkit.testing.conformance.rules import Rule, broken, check
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ class Overheard:
         return dialled
 
 
-class Bench:
+class Fixture:
     """One provider under test.
 
     Attributes:
@@ -112,12 +112,12 @@ class Bench:
     @property
     def explicit(self) -> bool:
         """Whether conferences exist before they have members."""
-        return self.capabilities.materialise is Materialise.EXPLICIT
+        return self.capabilities.creation is ConferenceCreation.EXPLICIT
 
     @property
     def fused(self) -> bool:
         """Whether calls join by themselves."""
-        return self.capabilities.joining is Joining.FUSED
+        return self.capabilities.join_method is JoinMethod.FUSED
 
     def implements(self, operation: str) -> bool:
         """Whether the provider has the hook."""
@@ -170,8 +170,8 @@ class Bench:
 
     # Parties, conferences, calls
 
-    def after(self, other: Bench) -> None:
-        """Call other parties than another bench on the same platform."""
+    def after(self, other: Fixture) -> None:
+        """Call other parties than another fixture on the same platform."""
         self._parties = other._parties + 100
 
     def party(self, reaction: Reaction = Reaction.ANSWERS) -> str:
@@ -350,18 +350,18 @@ def _names(operation: str, arguments: Mapping[str, Any]) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def on_bench(
-    harness: Harness, trouble: Trouble | None = None, operation: str = "", **client: Any
-) -> AsyncIterator[Bench]:
+async def on_fixture(
+    harness: Harness, fault: Fault | None = None, operation: str = "", **client: Any
+) -> AsyncIterator[Fixture]:
     """Open a provider for a test.
 
     Args:
-        trouble: what its next request of ``operation`` runs into.
+        fault: what its next request of ``operation`` runs into.
         client: for the client.
     """
-    if trouble is not None:
-        harness.provoke(trouble, operation)
+    if fault is not None:
+        harness.provoke(fault, operation)
     overheard = Overheard()
     plugins = [overheard]
     async with AsyncClient(harness.provider(), caller_id=harness.caller_id, plugins=plugins, **client) as opened:
-        yield Bench(harness, opened, overheard)
+        yield Fixture(harness, opened, overheard)

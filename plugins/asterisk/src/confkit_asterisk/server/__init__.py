@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from confkit_asterisk.engine.install import EngineUnavailable, Installation, install
-from confkit_asterisk.engine.run import Engine
+from confkit_asterisk.server.install import EngineUnavailable, Installation, install
+from confkit_asterisk.server.run import Engine
 
 __all__ = ["Engine", "EngineUnavailable", "Installation", "install"]

@@ -23,9 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from confkit_asterisk.engine import confine
-from confkit_asterisk.engine.config import APPLICATION, USER, Configuration
-from confkit_asterisk.engine.install import EngineUnavailable, Installation, install
+from confkit_asterisk.server import confine
+from confkit_asterisk.server.config import APPLICATION, USER, Configuration
+from confkit_asterisk.server.install import EngineUnavailable, Installation, install
 
 #: How long the engine may take to answer its first request, in seconds; it takes about one.
 _START: Final = 15.0
@@ -37,7 +37,7 @@ class Engine:
     """An Asterisk of its own, on free loopback ports; a context manager.
 
     Args:
-        installation: what :func:`~confkit_asterisk.engine.install` gave; fetched if need be.
+        installation: what :func:`~confkit_asterisk.server.install` gave; fetched if need be.
         say: gets a line for each thing that takes its time.
 
     Attributes:

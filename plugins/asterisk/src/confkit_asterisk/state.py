@@ -60,7 +60,7 @@ class Leg:
 
 
 @define
-class Ledger:
+class State:
     """All calls of one provider object, by their ids.
 
     Attributes:

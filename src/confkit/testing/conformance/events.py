@@ -27,8 +27,8 @@ from confkit.models.events import (
 )
 from confkit.models.records import Call, CallState, Conference, Outcome, RecordAction
 from confkit.testing.conformance import rules
-from confkit.testing.conformance.area import Area
-from confkit.testing.conformance.bench import Bench, on_bench
+from confkit.testing.conformance.area import RuleGroup
+from confkit.testing.conformance.fixture import Fixture, on_fixture
 from confkit.testing.conformance.harness import Harness
 from confkit.testing.conformance.media import RECORDED, target
 from confkit.testing.conformance.rules import broken, check
@@ -60,14 +60,14 @@ def named(kind: type[Event]) -> str:
     return kind.__name__
 
 
-class StreamRules(Area):
+class StreamRules(RuleGroup):
     """See ``docs/contract.md#events``."""
 
     @_streams
     @pytest.mark.parametrize("kind", [CallAnswered, CallEnded, MemberJoined, MemberLeft], ids=named)
     async def test_the_stream_tells(self, harness: Harness, kind: type[Event]) -> None:
-        async with on_bench(harness) as bench:
-            room = await bench.room(2)
+        async with on_fixture(harness) as fixture:
+            room = await fixture.room(2)
             if kind in (CallEnded, MemberLeft):
                 harness.hang_up(room.addresses[0])
             expected: dict[str, Any] = {"call_id": room.calls[0].id}
@@ -75,49 +75,49 @@ class StreamRules(Area):
                 expected |= {"member_id": room.members[0].id, "conference_id": room.conference.id}
 
             async def told() -> Any:
-                return next((event for event in bench.events if _is(event, kind, expected)), None)
+                return next((event for event in fixture.events if _is(event, kind, expected)), None)
 
-            event = await bench.until(told, rules.TELLS, f"no {kind.__name__} of a call came")
-            _sound(bench, event)
+            event = await fixture.until(told, rules.TELLS, f"no {kind.__name__} of a call came")
+            _sound(fixture, event)
 
     @where(lambda on, place: on.tells_by(EventSource.STREAM) and place in on.can.record)
     @pytest.mark.parametrize("place", RECORDED)
     async def test_the_stream_tells_of_a_recording(self, harness: Harness, place: str) -> None:
-        async with on_bench(harness) as bench:
-            recorded = await target(bench, place)
+        async with on_fixture(harness) as fixture:
+            recorded = await target(fixture, place)
             for action in (RecordAction.START, RecordAction.STOP):
-                await bench.ask("record", target=recorded, action=action)
+                await fixture.ask("record", target=recorded, action=action)
 
             async def told() -> Any:
-                return next((event for event in bench.events if isinstance(event, RecordingReady)), None)
+                return next((event for event in fixture.events if isinstance(event, RecordingReady)), None)
 
-            _names(await bench.until(told, rules.TELLS, "no RecordingReady came"), place, recorded.id)
+            _names(await fixture.until(told, rules.TELLS, "no RecordingReady came"), place, recorded.id)
 
     @_streams
     async def test_events_of_a_stream_have_ids_of_their_own(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            room = await bench.room(2)
+        async with on_fixture(harness) as fixture:
+            room = await fixture.room(2)
             harness.hang_up(room.addresses[0])
 
             async def told() -> bool:
-                return any(isinstance(event, CallEnded) for event in bench.events)
+                return any(isinstance(event, CallEnded) for event in fixture.events)
 
-            await bench.until(told, rules.TELLS, "no CallEnded came")
-            ids = [event.id for event in bench.events]
+            await fixture.until(told, rules.TELLS, "no CallEnded came")
+            ids = [event.id for event in fixture.events]
             check(
                 all(ids) and len(set(ids)) == len(ids), rules.EVENT_IDS, f"{len(ids)} events have {len(set(ids))} ids"
             )
 
 
-class WebhookRules(Area):
+class WebhookRules(RuleGroup):
     """See ``docs/contract.md#receive``."""
 
-    def _request(self, bench: Bench, kind: type[Event], ids: Mapping[str, str]) -> WebhookRequest:
-        return bench.harness.webhook(kind, ids, CALLBACK)
+    def _request(self, fixture: Fixture, kind: type[Event], ids: Mapping[str, str]) -> WebhookRequest:
+        return fixture.harness.webhook(kind, ids, CALLBACK)
 
-    async def _read(self, bench: Bench, request: WebhookRequest) -> Received:
+    async def _read(self, fixture: Fixture, request: WebhookRequest) -> Received:
         try:
-            received: Received = await bench.attempt("receive", request=request)
+            received: Received = await fixture.attempt("receive", request=request)
         except WebhookRejected as error:
             raise broken(rules.TELLS, f"a genuine request was rejected: {error}") from error
         return received
@@ -125,9 +125,9 @@ class WebhookRules(Area):
     @where(lambda on, kind: on.tells_by(EventSource.WEBHOOK) and kind in on.harness.reports)
     @pytest.mark.parametrize("kind", KINDS, ids=named)
     async def test_webhook(self, harness: Harness, kind: type[Event]) -> None:
-        async with on_bench(harness) as bench:
+        async with on_fixture(harness) as fixture:
             ids = KINDS[kind]
-            received = await self._read(bench, self._request(bench, kind, ids))
+            received = await self._read(fixture, self._request(fixture, kind, ids))
             # Some platforms have no ids for members: there the call's, or one that is made of it, stands for it.
             ids = {name: value for name, value in ids.items() if name != "member_id"}
             event = next((event for event in received.events if _is(event, kind, ids)), None)
@@ -135,7 +135,7 @@ class WebhookRules(Area):
             if event is None:
                 raise broken(rules.TELLS, f"{kind.__name__} arrives as {found}, or with other ids")
             check(getattr(event, "member_id", True), rules.TELLS, f"a {kind.__name__} has no member_id")
-            _sound(bench, event)
+            _sound(fixture, event)
             check(200 <= received.reply.status < 300, rules.TELLS, f"the reply is {received.reply.status}")
 
     @where(
@@ -145,9 +145,9 @@ class WebhookRules(Area):
     )
     @pytest.mark.parametrize("place", RECORDED)
     async def test_a_webhook_of_a_recording(self, harness: Harness, place: str) -> None:
-        async with on_bench(harness) as bench:
+        async with on_fixture(harness) as fixture:
             ids = {f"{place}_id": f"{place}-1", "recording_id": "recording-1"}
-            received = await self._read(bench, self._request(bench, RecordingReady, ids))
+            received = await self._read(fixture, self._request(fixture, RecordingReady, ids))
             event = next((event for event in received.events if isinstance(event, RecordingReady)), None)
             if event is None:
                 raise broken(rules.TELLS, f"a recording of a {place} arrives as something else")
@@ -155,35 +155,35 @@ class WebhookRules(Area):
 
     @_calls_back
     async def test_a_webhook_that_comes_twice(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            request = self._request(bench, CallAnswered, _CALL)
-            first = [event.id for event in (await self._read(bench, request)).events]
-            second = [event.id for event in (await self._read(bench, request)).events]
+        async with on_fixture(harness) as fixture:
+            request = self._request(fixture, CallAnswered, _CALL)
+            first = [event.id for event in (await self._read(fixture, request)).events]
+            second = [event.id for event in (await self._read(fixture, request)).events]
             check(first == second, rules.EVENT_IDS, "the second delivery has another id")
 
     @_calls_back
     async def test_two_webhooks_have_two_ids(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
+        async with on_fixture(harness) as fixture:
             ids: list[str] = []
             for kind, call in ((CallAnswered, "call-1"), (CallAnswered, "call-2"), (CallEnded, "call-1")):
-                request = self._request(bench, kind, {"call_id": call})
-                ids += [event.id for event in (await self._read(bench, request)).events]
+                request = self._request(fixture, kind, {"call_id": call})
+                ids += [event.id for event in (await self._read(fixture, request)).events]
             check(len(set(ids)) == len(ids), rules.EVENT_IDS, "two events have one")
 
     @_calls_back
     async def test_webhooks_in_disorder(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            requests = [self._request(bench, kind, _CALL) for kind in (CallAnswered, CallEnded)]
-            forth = [(await self._read(bench, request)).events for request in requests]
-            back = [(await self._read(bench, request)).events for request in reversed(requests)]
+        async with on_fixture(harness) as fixture:
+            requests = [self._request(fixture, kind, _CALL) for kind in (CallAnswered, CallEnded)]
+            forth = [(await self._read(fixture, request)).events for request in requests]
+            back = [(await self._read(fixture, request)).events for request in reversed(requests)]
             check(forth == back[::-1], rules.READS_ONLY, "the order made a difference")
 
     @_calls_back
     async def test_an_unknown_type(self, harness: Harness) -> None:
-        async with on_bench(harness) as bench:
-            request = self._request(bench, Unknown, _CALL)
+        async with on_fixture(harness) as fixture:
+            request = self._request(fixture, Unknown, _CALL)
             try:
-                received = await bench.attempt("receive", request=request)
+                received = await fixture.attempt("receive", request=request)
             except WebhookRejected as error:
                 raise broken(rules.UNKNOWN_TYPES, f"it was rejected: {error}") from error
             check(
@@ -195,15 +195,15 @@ class WebhookRules(Area):
     @_calls_back
     @pytest.mark.parametrize("body", _GARBAGE, ids=repr)
     async def test_what_cannot_be_read(self, harness: Harness, body: bytes) -> None:
-        async with on_bench(harness) as bench:
-            request = evolve(self._request(bench, CallAnswered, _CALL), method="POST", body=body, query={})
-            await self._rejected(bench, request, rules.GARBAGE, "it was taken")
+        async with on_fixture(harness) as fixture:
+            request = evolve(self._request(fixture, CallAnswered, _CALL), method="POST", body=body, query={})
+            await self._rejected(fixture, request, rules.GARBAGE, "it was taken")
 
     @where(lambda on: on.tells_by(EventSource.WEBHOOK) and on.harness.signs_webhooks)
     @pytest.mark.parametrize("forgery", ["another body", "no signature", "another signature"])
     async def test_a_forged_webhook(self, harness: Harness, forgery: str) -> None:
-        async with on_bench(harness) as bench:
-            genuine = self._request(bench, CallAnswered, _CALL)
+        async with on_fixture(harness) as fixture:
+            genuine = self._request(fixture, CallAnswered, _CALL)
             bodily = {"content-type", "content-length", "host"}
             kept = {name: value for name, value in genuine.headers.items() if name in bodily}
             turned = {name: value if name in bodily else value[::-1] for name, value in genuine.headers.items()}
@@ -212,11 +212,11 @@ class WebhookRules(Area):
                 "no signature": evolve(genuine, headers=kept),
                 "another signature": evolve(genuine, headers=turned),
             }[forgery]
-            await self._rejected(bench, forged, rules.VERIFIES, f"one with {forgery} was taken")
+            await self._rejected(fixture, forged, rules.VERIFIES, f"one with {forgery} was taken")
 
-    async def _rejected(self, bench: Bench, request: WebhookRequest, rule: rules.Rule, found: str) -> None:
+    async def _rejected(self, fixture: Fixture, request: WebhookRequest, rule: rules.Rule, found: str) -> None:
         try:
-            await bench.hook.receive(request=request)
+            await fixture.hook.receive(request=request)
         except WebhookRejected as error:
             check(400 <= error.status < 500, rule, f"the status is {error.status}")
             return
@@ -227,14 +227,14 @@ class WebhookRules(Area):
     @_calls_back
     async def test_webhooks_carry_a_meeting(self, harness: Harness) -> None:
         """Through the portable API: the meeting's own polls are too far apart to be of help here."""
-        async with on_bench(harness, public_url=PUBLIC_URL) as bench:
-            people = [bench.party() for _ in range(3)]
+        async with on_fixture(harness, public_url=PUBLIC_URL) as fixture:
+            people = [fixture.party() for _ in range(3)]
             told: set[tuple[str, type[Event]]] = set()
             left: list[bool] = []
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._postman, bench, told)
+                tasks.start_soon(self._postman, fixture, told)
                 with anyio.move_on_after(harness.patience):
-                    async with bench.client.connect(*people, quorum=3) as meeting:
+                    async with fixture.client.connect(*people, quorum=3) as meeting:
                         harness.hang_up(people[0])
                         while (outcome := meeting.participant(people[0]).outcome) is not Outcome.LEFT:
                             await meeting.changed()
@@ -242,26 +242,28 @@ class WebhookRules(Area):
                 tasks.cancel_scope.cancel()
             check(left, rules.DRIVES, "it was not established within the time, or a hang-up was not noticed")
 
-    async def _postman(self, bench: Bench, told: set[tuple[str, type[Event]]]) -> None:
+    async def _postman(self, fixture: Fixture, told: set[tuple[str, type[Event]]]) -> None:
         """Deliver what the platform would, as it happens."""
         while True:
             await anyio.sleep(0.01)
-            for dialled, url in list(bench.dialled):
-                for kind, ids in await self._happened(bench, dialled.call.id, dialled.conference):
-                    if (dialled.call.id, kind) in told or url is None or kind not in bench.harness.reports:
+            for dialled, url in list(fixture.dialled):
+                for kind, ids in await self._happened(fixture, dialled.call.id, dialled.conference):
+                    if (dialled.call.id, kind) in told or url is None or kind not in fixture.harness.reports:
                         continue
                     told.add((dialled.call.id, kind))
-                    await bench.client.receive(bench.harness.webhook(kind, ids, url))
+                    await fixture.client.receive(fixture.harness.webhook(kind, ids, url))
 
     async def _happened(
-        self, bench: Bench, call_id: str, conference: Conference | None
+        self, fixture: Fixture, call_id: str, conference: Conference | None
     ) -> list[tuple[type[Event], dict[str, str]]]:
-        call = next(call for call in (await bench.hook.fetch(ref=_call(bench, call_id))).calls if call.id == call_id)
+        call = next(
+            call for call in (await fixture.hook.fetch(ref=_call(fixture, call_id))).calls if call.id == call_id
+        )
         facts: list[tuple[type[Event], dict[str, str]]] = []
         if call.answered_at is not None or call.state is CallState.ANSWERED:
             facts.append((CallAnswered, {"call_id": call_id}))
         if conference is not None and conference.id is not None:
-            for member in (await bench.hook.fetch(ref=conference)).members:
+            for member in (await fixture.hook.fetch(ref=conference)).members:
                 if member.call_id == call_id:
                     ids = {"call_id": call_id, "member_id": member.id, "conference_id": conference.id}
                     facts.append((MemberJoined, ids))
@@ -270,8 +272,8 @@ class WebhookRules(Area):
         return facts
 
 
-def _call(bench: Bench, call_id: str) -> Call:
-    return Call(provider=bench.client.provider_name, id=call_id)
+def _call(fixture: Fixture, call_id: str) -> Call:
+    return Call(provider=fixture.client.provider_name, id=call_id)
 
 
 def _is(event: Event, kind: type[Event], ids: Mapping[str, str]) -> bool:
@@ -286,7 +288,7 @@ def _names(event: RecordingReady, place: str, id_: str | None) -> None:
     check(event.recording_id, rule, "it has no recording_id")
 
 
-def _sound(bench: Bench, event: Event) -> None:
-    check(event.provider == bench.client.provider_name, rules.TELLS, f"the event is of {event.provider!r}")
+def _sound(fixture: Fixture, event: Event) -> None:
+    check(event.provider == fixture.client.provider_name, rules.TELLS, f"the event is of {event.provider!r}")
     aware = event.occurred_at is None or event.occurred_at.tzinfo is not None
     check(aware, rules.INSTANTS, "occurred_at of an event is not")
