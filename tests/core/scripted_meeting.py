@@ -90,7 +90,7 @@ def brief(count: int = 3, mode: Mode = Mode.CONFERENCE, **changes: Any) -> Meeti
         "owner": "us",
         "provider": "p",
         "creation": ConferenceCreation.EXPLICIT,
-        "joining": JoinMethod.EXPLICIT,
+        "join_method": JoinMethod.EXPLICIT,
         "bridging": Bridging.AFTER,
     }
     return MeetingBrief(plan=plan, **(usual | changes))

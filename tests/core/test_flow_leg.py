@@ -638,7 +638,7 @@ def test_what_a_command_has_changed_is_reported() -> None:
 
 
 def test_a_command_before_the_call_or_the_member_is_there_is_refused() -> None:
-    waits = run(perform("play", Media(text="Hi")), brief={"into": NAME, "asks": True})
+    waits = run(perform("play", Media(text="Hi")), brief={"into": NAME, "waits_for_release": True})
     assert waits.messages(Reply)[0].failure.kind == "MeetingError"
     waits = run(ANSWERED, perform("update_member", MemberPatch(mute=True)))
     assert waits.messages(Reply)[0].failure.kind == "MeetingError"

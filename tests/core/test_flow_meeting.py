@@ -193,7 +193,7 @@ def test_where_dialling_makes_the_room_one_dials_at_a_time() -> None:
     assert released(known) == [(ONE, None), (TWO, "conf-1"), (THREE, "conf-1")]
     for joining, room in ((JoinMethod.FUSED, ROOM), (JoinMethod.EXPLICIT, NAME)):
         plain = run(brief(join_method=joining), create_conference=[room])
-        assert not any(child.asks for _, _, child in plain.children)
+        assert not any(child.waits_for_release for _, _, child in plain.children)
 
 
 # --- two are bridged
@@ -552,7 +552,7 @@ def test_a_conference_that_ends_with_too_few_to_come_is_the_end_of_the_meeting()
     assert flow.names == ["create_conference", "end_conference"]
 
 
-@pytest.mark.parametrize("how", [{"joining": JoinMethod.FUSED}, {"creation": ConferenceCreation.ON_JOIN}])
+@pytest.mark.parametrize("how", [{"join_method": JoinMethod.FUSED}, {"creation": ConferenceCreation.ON_JOIN}])
 def test_a_room_that_is_a_name_comes_again_by_itself(how: dict[str, Any]) -> None:
     mail = [dialled(ONE, "conf-1"), *answered(ONE), *is_in(ONE), has_ended(), *over(ONE)]
     flow = run(brief(4, **how), *mail, create_conference=[NAME])

@@ -124,11 +124,11 @@ class Capabilities:
             "max text": self.max_text,
             "record": sorted(self.record),
             "ending hangs up": self.end_hangs_up,
-            "admits callers": sorted(self.answers_into),
-            "moves calls": self.bridge_to_conference,
+            "answers callers into": sorted(self.answers_into),
+            "bridge to conference": self.bridge_to_conference,
             "events": sorted(source.value for source in self.events),
             "idempotency": self.idempotency.value,
-            "finds": sorted(self.reconcilable),
+            "reconcilable": sorted(self.reconcilable),
             "rates": [
                 f"{rate.name}: {rate.limit} per {rate.per.total_seconds():g} s ({rate.scope})" for rate in self.rates
             ],

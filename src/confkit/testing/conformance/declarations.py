@@ -37,7 +37,7 @@ _WORDS = {
     "member": {"mute", "hold", "deaf", "coach"},
     "play": {"conference", "member", "call", "bridge", "url", "text", "loop", "stop"},
     "record": {"conference", "call", "bridge", "pause"},
-    "admits": {"conference", "bridge"},
+    "answers_into": {"conference", "bridge"},
 }
 
 
