@@ -6,11 +6,10 @@ import os
 from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import pluggy
-from anyio.abc import TaskGroup
 
 from confkit.client.arguments import incoming_call, refuse_reference
 from confkit.client.direct import Direct, run_by_hand
@@ -28,6 +27,10 @@ from confkit.provider.settings import Secret
 from confkit.runtime.home import CLOSED
 from confkit.steps.executor import Steps
 from confkit.workflows.policy import Policy
+
+if TYPE_CHECKING:
+    # It loads what else no program needs.
+    from anyio.abc import TaskGroup
 
 
 class AsyncClient:

@@ -6,11 +6,10 @@ import secrets
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import pluggy
-from anyio.abc import TaskGroup
 from attrs import frozen
 
 from confkit.ingest.delivery import Delivery
@@ -35,6 +34,10 @@ from confkit.workflows.leg import made_for
 from confkit.workflows.meeting import FLOWS
 from confkit.workflows.messages import Adopted, End, EndReason, Failure, MeetingBrief, MeetingEnd
 from confkit.workflows.policy import Plan, Policy
+
+if TYPE_CHECKING:
+    # It loads what else no program needs.
+    from anyio.abc import TaskGroup
 
 #: How many calls may wait for the application to take them.
 CALLERS: Final = 100

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
-from anyio.abc import TaskGroup
 
 from confkit.ingest.delivery import Delivery
 from confkit.ingest.meeting_view import MeetingView
@@ -15,6 +14,10 @@ from confkit.models.records import Bridge, Conference, Snapshot
 from confkit.steps.clock import Clock
 from confkit.steps.executor import Steps
 from confkit.steps.log import logger
+
+if TYPE_CHECKING:
+    # It loads what else no program needs.
+    from anyio.abc import TaskGroup
 
 #: How long the first poll waits until everyone has been dialled, and the pause after it, in seconds. The pause doubles
 #: up to the provider's ``poll_interval``; all starts over when somebody else is dialled.

@@ -3,6 +3,11 @@
 In other places things may move without notice.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from confkit.models import errors, events, records
 from confkit.models.addresses import (
     canonical,
@@ -96,15 +101,26 @@ from confkit.provider.contract import (
     ProviderSpec,
     hookimpl,
 )
-from confkit.provider.http import READ_TIMEOUT, Http, NoConnection
-from confkit.provider.http_errors import ErrorDetails, ErrorTable
-from confkit.provider.http_reply import id_from_location
-from confkit.provider.route import HttpSettings, http_url
 from confkit.provider.settings import (
     Secret,
     Settings,
     without_credentials,
 )
+
+if TYPE_CHECKING:
+    from confkit.provider.http import READ_TIMEOUT, Http, NoConnection
+    from confkit.provider.http_errors import ErrorDetails, ErrorTable
+    from confkit.provider.http_reply import id_from_location
+    from confkit.provider.route import HttpSettings, http_url
+
+#: The toolkit, which is loaded when a provider first asks for it: not every provider speaks HTTP.
+_TOOLKIT = {
+    "confkit.provider.http": "Http NoConnection READ_TIMEOUT",
+    "confkit.provider.http_errors": "ErrorDetails ErrorTable",
+    "confkit.provider.http_reply": "id_from_location",
+    "confkit.provider.route": "HttpSettings http_url",
+}
+_PLACE_OF = {name: place for place, names in _TOOLKIT.items() for name in names.split()}
 
 __all__ = [
     "READ_TIMEOUT",
@@ -200,3 +216,11 @@ __all__ = [
     "records",
     "without_credentials",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(_PLACE_OF[name]), name)
+    globals()[name] = found
+    return found

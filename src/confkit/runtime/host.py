@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
-
-from anyio.abc import TaskGroup
+from typing import TYPE_CHECKING, Any, Protocol
 
 from confkit.steps.rate_limits import CancelToken
 from confkit.workflows.driver import Finished, RunStep, StepDone
 from confkit.workflows.flow import FlowId, Programs
 from confkit.workflows.messages import Message
+
+if TYPE_CHECKING:
+    # It loads what else no program needs.
+    from anyio.abc import TaskGroup
 
 
 class Host(Protocol):
@@ -56,4 +58,4 @@ class Runtime(Protocol):
         """Stop all workflows and wait until their steps have stopped."""
 
 
-RuntimeFactory = Callable[[TaskGroup, Programs, Host], Runtime]
+RuntimeFactory = Callable[["TaskGroup", Programs, Host], Runtime]

@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextvars
 import heapq
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
 
 from confkit.runtime.host import Host
 from confkit.steps.log import logger
@@ -32,6 +31,10 @@ from confkit.workflows.driver import (
 )
 from confkit.workflows.flow import FlowId, Programs
 from confkit.workflows.messages import Message
+
+if TYPE_CHECKING:
+    # It loads what else no program needs.
+    from anyio.abc import TaskGroup, TaskStatus
 
 
 class InProcessRuntime:
