@@ -554,6 +554,14 @@ class TestBlockingMeetings:
         assert provider.exchange.still_up() == ()
 
     def test_an_interrupt_while_it_rings_ends_it(self) -> None:
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+        try:
+            self.interrupted()
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def interrupted(self) -> None:
+        """Begin a meeting that rings for ever, and interrupt it."""
         provider = FakeProvider(answer_after=600)
 
         def interrupt() -> None:

@@ -378,7 +378,8 @@ async def test_an_observer_that_fails_is_told_again_and_the_meeting_is_not() -> 
         assert [log["event"] for log in logs] == ["webhook_observer_failed"] * 2
         assert len(observer.seen) == 1
         await anyio.sleep(0.1)
-        assert [type(event) for event in told] == [DigitsReceived]
+        # Members may be told to have joined after the replies to their joining have established the meeting.
+        assert len([event for event in told if isinstance(event, DigitsReceived)]) == 1
         await met.end()
 
 
