@@ -228,9 +228,9 @@ class RepeatsTheKeyThatItWasAskedWith(FakeProvider):
 class SaysTwiceWhatWasRecorded(FakeProvider):
     @hookimpl
     def events(self) -> AsyncIterator[Event]:
-        return self._named(super().events())
+        return self._with_names(super().events())
 
-    async def _named(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    async def _with_names(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
         async for event in events:
             if isinstance(event, RecordingReady) and event.call_id is not None:
                 yield evolve(event, conference_id="conference-1")

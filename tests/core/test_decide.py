@@ -260,8 +260,8 @@ READS: dict[str, tuple[str, ProviderError, int, Decision]] = {
     "lost": ("fetch", LOST, 2, again(0.4)),
     "nothing shows of a lost request": ("find", LOST, 1, Raise(error=LOST)),
     "a look-up is down": ("find", DOWN, 1, again(0.2)),
-    "turned away": ("fetch", LIMITED, 1, again(5.0)),
-    "turned away, and told how long": ("fetch", LIMITED_4, 2, SendAgain(pause=jitter(4.05, part=0.05))),
+    "turned away": ("fetch", LIMITED, 1, turned_away(5.0)),
+    "turned away, and told how long": ("fetch", LIMITED_4, 2, turned_away(4.05, part=0.05)),
     "turned away for the fifth time": ("fetch", LIMITED, 5, Raise(error=LIMITED)),
 }
 

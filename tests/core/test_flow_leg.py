@@ -525,7 +525,25 @@ def test_another_member_that_leaves_is_not_us() -> None:
     elsewhere = happened(MemberLeft, call_id="call-1", member_id="member-9", conference_id="conf-9")
     assert run(ANSWERED, elsewhere).result is None
     assert run(ANSWERED, other).result == LegEnd(outcome=Outcome.LEFT)
-    assert run(ANSWERED, elsewhere, brief={"into": NAME}).result == LegEnd(outcome=Outcome.LEFT)
+
+
+@pytest.mark.parametrize(
+    ("account", "left"),
+    [
+        (Snapshot(conference=evolve(ROOM, id="conf-9")), True),
+        (Snapshot(conference=evolve(ROOM, id="conf-9", key="other")), False),
+        (Snapshot(), False),
+        (Unavailable("down"), False),
+    ],
+)
+def test_while_the_conference_has_no_id_the_provider_says_whether_it_is_the_one_that_we_have_left(
+    account: Snapshot | Unavailable, left: bool
+) -> None:
+    elsewhere = happened(MemberLeft, call_id="call-1", member_id="member-9", conference_id="conf-9")
+    flow = run(ANSWERED, elsewhere, brief={"into": NAME}, fetch=[account])
+    assert flow.steps[1] == ("fetch", evolve(NAME, key="", id="conf-9"))
+    assert (flow.result == LegEnd(outcome=Outcome.LEFT)) is left
+    assert run(ANSWERED, elsewhere, brief={"into": BRIDGE}, create_call=[ALONE]).result is None
 
 
 def test_who_is_put_into_the_room_while_it_rings_and_out_again_has_not_left() -> None:

@@ -672,3 +672,21 @@ def test_else_each_call_is_hung_up_by_its_leg(what: MeetingBrief, inside: list[s
     flow = run(what, *mail, create_conference=[room])
     assert [message.done for message in flow.messages(HangUp)] == [False] * 3
     assert flow.names == ["create_conference"]
+
+
+def test_a_room_that_came_again_in_replies_out_of_order_leaves_none_behind() -> None:
+    fused = brief(3, join_method=JoinMethod.FUSED)
+    third, second = dialled(THREE, "conf-3"), dialled(TWO, "conf-2")
+    flow = run(fused, dialled(ONE, "conf-1"), third, second, End(), *over(ONE, TWO, THREE))
+    ended = [step[1].id for step in flow.steps if step[0] == "end_conference"]
+    assert ended == ["conf-2", "conf-1", "conf-3"]
+    flow = run(fused, dialled(ONE, "conf-1"), third, second, has_ended("conf-1"), End(), *over(ONE, TWO, THREE))
+    assert [step[1].id for step in flow.steps if step[0] == "end_conference"] == ["conf-2", "conf-3"]
+
+
+@pytest.mark.parametrize("how", [{"join_method": JoinMethod.FUSED}, {}])
+def test_where_a_room_is_a_name_all_dial_and_join_at_once(how: dict[str, Any]) -> None:
+    by_name = brief(creation=ConferenceCreation.BY_NAME, **how)
+    flow = run(by_name, *answered(ONE, TWO, THREE), create_conference=[NAME])
+    assert not any(child.waits_for_release for _, _, child in flow.children)
+    assert sorted(released(flow)) == [(each, None) for each in (ONE, TWO, THREE)]

@@ -276,6 +276,7 @@ async def test_a_call_that_claims_to_be_the_lost_one_must_be_to_its_party(told: 
         call = others[1] if told == "somebody else's call" else "c-of-nobody"
         await forger.post(CallAnswered, call_id=call, flow=f"{meeting.id}/{lost(meeting).id}")
         await anyio.sleep(30)
+        assert lost(meeting).call_id is None  # nor does the roster believe it
         with pytest.raises(MeetingError, match="may have been made"):
             await meeting.end()
     assert is_untouched(fake, others)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -324,6 +325,33 @@ async def test_what_frees_something_goes_before_what_was_asked_earlier() -> None
             tasks.start_soon(task)
             await anyio.wait_all_tasks_blocked()
     assert [each.operation for each in provider.sent[1:]] == ["hang_up", "fetch", "create_call", "fetch"]
+
+
+async def test_of_two_meetings_that_are_turned_away_none_starves() -> None:
+    """The platform grants half of what it publishes, so that one of two reads at a time is turned away."""
+    told = RateClass(name="all", limit=2, per=SECOND, costs={"fetch": 1})
+    granted: list[tuple[float, str]] = []
+
+    class Stingy(Scripted):
+        @hookimpl
+        async def fetch(self, ref: Any) -> Snapshot:
+            if granted and anyio.current_time() - granted[-1][0] < 1:
+                raise RateLimited("too many requests", retry_after=SECOND)
+            granted.append((anyio.current_time(), ref))
+            return Snapshot()
+
+    one = steps(Stingy(capabilities=Capabilities(rates=(told,))))
+
+    async def look(meeting: str, pause: float) -> None:
+        while anyio.current_time() < 60:
+            with suppress(RateLimited):
+                await one.read("fetch", meeting=meeting, ref=meeting)
+            await anyio.sleep(pause)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look, "m-1", 1.0)
+        tasks.start_soon(look, "m-2", 1.0)
+    assert min(Counter(meeting for _, meeting in granted)[meeting] for meeting in ("m-1", "m-2")) >= 10
 
 
 async def test_meetings_take_turns() -> None:

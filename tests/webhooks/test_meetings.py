@@ -19,6 +19,7 @@ from confkit import (
     Participant,
     ParticipantState,
 )
+from confkit.models.events import call_of
 
 from .conftest import PEOPLE, Stage, staged
 
@@ -157,6 +158,8 @@ async def test_events_are_told_once_even_if_they_come_twice() -> None:
             await anyio.sleep(5)
             await meeting.remove(added)
             await anyio.sleep(1)
+        # What is told of the first three may come after the replies that have brought them in.
+        told = [event for event in told if call_of(event) == meeting.participant(added).call_id]
         kinds = [type(event) for event in told]
         assert kinds[:2] == [CallAnswered, MemberJoined]
         assert kinds.count(CallAnswered) == kinds.count(MemberJoined) == 1

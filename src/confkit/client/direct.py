@@ -136,6 +136,7 @@ class Direct:
             to=address,
             caller_id=caller(caller_id or self._caller_id),
             answer_timeout=within("answer_timeout", answer_timeout),
+            join_method=self._steps.capabilities.join_method,
             provider_options=options_of("create_call", provider_options),
         )
         if into is not None:

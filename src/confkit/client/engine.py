@@ -252,7 +252,7 @@ class Engine:
         view.on_result(step.flow, done.result)
         match done.result:
             case Dialled(call=call, conference=conference):
-                self.router.bind("call", call.id, step.flow)
+                self.delivery.bind_call(call.id, step.flow)
                 self.delivery.bind_conference(conference, meeting)
             case Conference() as conference:
                 self.delivery.bind_conference(conference, meeting)

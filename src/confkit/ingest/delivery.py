@@ -19,6 +19,7 @@ from confkit.models.events import (
     MemberJoined,
     RecordingFailed,
     RecordingReady,
+    call_of,
     conference_of,
     key_of,
 )
@@ -67,11 +68,12 @@ class Delivery:
         if conference is None or conference.id is None:
             return
         self.router.bind("conference", conference.id, FlowId(meeting))
-        held = self._held.pop(meeting, [])
-        self._held[meeting] = [each for each in held if conference_of(each[1].event) != conference.id]
-        for flow, arrival in held:
-            if conference_of(arrival.event) == conference.id and (view := self.views.get(meeting)) is not None:
-                self._show(view, flow, arrival)
+        self._show_held(meeting)
+
+    def bind_call(self, call_id: str, flow: FlowId) -> None:
+        """From now on a call is the workflow's, and what was told of it before counts."""
+        self.router.bind("call", call_id, flow)
+        self._show_held(flow.meeting)
 
     def take_in(self, view: MeetingView, snapshot: Snapshot, asked_at: datetime) -> None:
         """Take in what the provider has answered: new facts go their way, of known members the newest state counts."""
@@ -145,13 +147,28 @@ class Delivery:
     def _concerns(self, view: MeetingView, event: Event) -> bool:
         """Whether an event that reached a workflow is the meeting's in all that it names.
 
-        A conference that is not known to be the meeting's may be somebody else's. That is for the workflow to find
-        out; until then the meeting's state and the application do not hear of it.
+        A conference or a call that is not known to be the meeting's may be somebody else's, whatever address it was
+        told at. That is for the workflow to find out; until then the meeting's state and the application do not hear
+        of it.
         """
-        conference_id, room = conference_of(event), view.conference
+        call_id, conference_id, room = call_of(event), conference_of(event), view.conference
+        if call_id is not None and self.router.belongs_to("call", call_id) != view.id:
+            return False
         if conference_id is None or self.router.belongs_to("conference", conference_id) == view.id:
             return True
         return room is not None and key_of(event) == room.key
+
+    def _show_held(self, meeting: str) -> None:
+        """Show what is known to be the meeting's by now."""
+        if (view := self.views.get(meeting)) is None or meeting not in self._held:
+            return
+        held = self._held.pop(meeting)
+        waiting = [each for each in held if not self._concerns(view, each[1].event)]
+        if waiting:
+            self._held[meeting] = waiting
+        for flow, arrival in held:
+            if (flow, arrival) not in waiting:
+                self._show(view, flow, arrival)
 
     def _show(self, view: MeetingView, flow: FlowId, arrival: Arrival) -> None:
         if (news := view.on_event(flow, arrival.event, self._at(arrival), arrival.number)) is not None:

@@ -8,7 +8,7 @@ import anyio
 
 from confkit.ingest.delivery import Delivery
 from confkit.ingest.meeting_view import MeetingView
-from confkit.models.capabilities import JoinMethod
+from confkit.models.capabilities import ConferenceCreation, JoinMethod
 from confkit.models.errors import ProviderError
 from confkit.models.records import Bridge, Conference, Snapshot
 from confkit.steps.clock import Clock
@@ -109,8 +109,13 @@ class Poller:
         In a room they are asked about while they are being dialled: the request goes beside the dials, and what it
         tells waits for the replies that name the calls.
         """
-        listed = view.room is not None and view.room.id is not None and "list_calls" in self._steps.implemented
+        listed = self._room_of(view) is not None and "list_calls" in self._steps.implemented
         return listed or view.roster.calls > 0
+
+    def _room_of(self, view: MeetingView) -> Conference | Bridge | None:
+        """The room, if the provider can be asked about it: by its id, or where it is a name by that."""
+        by_name = self._steps.capabilities.creation is ConferenceCreation.BY_NAME
+        return view.room if view.room is not None and (view.room.id is not None or by_name) else None
 
     async def _safety_net(self) -> None:
         """Look at each meeting now and then, in case an event was lost; nothing that happens wakes it."""
@@ -151,14 +156,14 @@ class Poller:
         asked_at = self._clock.now()
         try:
             listed: set[str] = set()
-            if view.room is not None and view.room.id is not None:
+            if (room := self._room_of(view)) is not None:
                 fused = self._steps.capabilities.join_method is JoinMethod.FUSED
                 if members or fused or "list_calls" not in self._steps.implemented:
-                    snapshot = await self._steps.read("fetch", meeting=view.id, ref=view.room)
+                    snapshot = await self._steps.read("fetch", meeting=view.id, ref=room)
                     self._delivery.take_in(view, snapshot, asked_at)
                     listed = {call.id for call in snapshot.calls}
                 else:
-                    listed = await self._list(view, view.room)
+                    listed = await self._list(view, room)
             for person in asked_about:
                 # Without a room to ask about, or dialled before there was one: each for itself.
                 if person.call_id not in listed:

@@ -11,15 +11,21 @@ from attrs import field, frozen
 
 
 class ConferenceCreation(enum.Enum):
-    """When the platform's conference comes to exist."""
+    """When the platform's conference comes to exist.
+
+    Where it is a name (``BY_NAME``), whoever joins first makes it, all may dial and join at once, and one that ended
+    comes again under its name with another id. Where the first dial makes it and tells its id (``ON_JOIN``), or the
+    first call that is added (``FROM_CALL``), one goes first and the others wait for the id.
+    """
 
     EXPLICIT = "explicit"
+    BY_NAME = "by_name"
     ON_JOIN = "on_join"
     FROM_CALL = "from_call"
 
 
 class JoinMethod(enum.Enum):
-    """How a call gets into a conference: by ``add_member``, or by having been dialled into it."""
+    """How a call gets into a conference: by ``add_member`` once it has answered, or by having been dialled into it."""
 
     EXPLICIT = "explicit"
     FUSED = "fused"
@@ -77,6 +83,7 @@ class Capabilities:
     what cannot be read from the hooks.
 
     Args:
+        join_methods: how calls get into a conference: one way or both (see :attr:`join_method`).
         max_members: how many a conference holds; ``None`` for no limit. The effective maximum of a meeting is
             the smaller of this and the policy's.
         member: of ``mute``, ``hold``, ``deaf``, ``coach``: what ``update_member`` can change.
@@ -94,7 +101,7 @@ class Capabilities:
     """
 
     creation: ConferenceCreation = ConferenceCreation.EXPLICIT
-    join_method: JoinMethod = JoinMethod.EXPLICIT
+    join_methods: frozenset[JoinMethod] = frozenset({JoinMethod.EXPLICIT})
     bridging: Bridging = Bridging.NONE
     max_members: int | None = None
     member: frozenset[str] = frozenset()
@@ -112,11 +119,20 @@ class Capabilities:
     rates: tuple[RateClass, ...] = ()
     poll_interval: timedelta = timedelta(seconds=1)
 
+    @property
+    def join_method(self) -> JoinMethod:
+        """How the core lets calls join: by ``add_member`` where the platform has it.
+
+        Only then nobody is in before a second can be, so that an early leaver ends no conference, and who has answered
+        can be asked something first.
+        """
+        return JoinMethod.EXPLICIT if JoinMethod.EXPLICIT in self.join_methods else JoinMethod.FUSED
+
     def rows(self) -> dict[str, Any]:
         """The record as plain values, for tables and JSON: names of enums, sorted lists, seconds."""
         return {
             "conference comes to exist": self.creation.value,
-            "a call joins": self.join_method.value,
+            "a call joins": sorted(method.value for method in self.join_methods),
             "bridge": self.bridging.value,
             "max members": self.max_members,
             "member": sorted(self.member),

@@ -15,6 +15,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from confkit.models.addresses import canonical, masked
+from confkit.models.capabilities import JoinMethod
 from confkit.models.text import one_line
 
 
@@ -171,12 +172,15 @@ class CallSpec:
         to: E.164 number or SIP URI.
         caller_id: the number shown to the party, E.164.
         answer_timeout: how long the phone may ring.
+        join_method: how the call is to get into its conference, where the platform has both ways: by itself as soon
+            as it is answered, or by ``add_member``.
         callback_url: where the provider sends the call's events.
     """
 
     to: str = field(repr=masked)
     caller_id: str = field(repr=masked)
     answer_timeout: timedelta = timedelta(seconds=30)
+    join_method: JoinMethod = JoinMethod.EXPLICIT
     callback_url: str | None = field(default=None, repr=False)
     provider_options: Mapping[str, Any] = _options()
 

@@ -153,7 +153,8 @@ def decide_read(operation: str, error: ProviderError, attempt: int, rates: Itera
     if not again or attempt >= ATTEMPTS:
         return Raise(error=error)
     if isinstance(error, RateLimited):
-        return SendAgain(pause=_told_pause(error, operation, rates, _spread(operation, attempt)))
+        pause = _told_pause(error, operation, rates, _spread(operation, attempt))
+        return SendAgain(pause=pause, back_off=pause)
     return SendAgain(pause=_doubling(attempt, operation))
 
 

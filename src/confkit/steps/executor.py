@@ -185,7 +185,11 @@ class Steps:
                 decision = decide_read(operation, error, attempt, self.capabilities.rates)
                 if isinstance(decision, Raise):
                     raise
-            await anyio.sleep(decision.pause)
+            if decision.back_off and self.limiter.limits(about):
+                # In line with the others, whose turn it may be first: of two who sleep equally long, one would starve.
+                self.limiter.back_off(about, timedelta(seconds=decision.back_off))
+            else:
+                await anyio.sleep(decision.pause)
 
     async def _read_once(self, operation: str, arguments: Mapping[str, Any]) -> Any:
         try:

@@ -149,6 +149,8 @@ class Scenario:
     seed: int
     gatherings: tuple[Gathering, ...]
     shape: str = "explicit"
+    joins: str = "dial"
+    tells_room: str = "event"
     bridge: str = "after"
     events: str = "stream"
     idempotency: str = "none"
@@ -170,6 +172,8 @@ class Scenario:
         """The fake's settings."""
         return {
             "shape": self.shape,
+            "joins": self.joins,
+            "tells_room": self.tells_room,
             "bridge": self.bridge,
             "events": self.events,
             "idempotency": self.idempotency,
@@ -209,7 +213,7 @@ def draw(seed: int) -> Scenario:
     rates = chance.choices(("off", "bandwidth"), (6, 4))[0]
     count = chance.choices((1, 2, 3), (70, 20, 10))[0]
     events = chance.choices(("stream", "poll"), (2, 1))[0]
-    return _meaner(
+    return _named(
         seed,
         Scenario(
             seed=seed,
@@ -230,6 +234,15 @@ def draw(seed: int) -> Scenario:
             client_cancelled=_cancellation(chance) if chance.random() < 0.08 else None,
         ),
     )
+
+
+def _named(seed: int, scenario: Scenario) -> Scenario:
+    """A fifth of the platforms know rooms by their names, in every way in which that is known."""
+    chance = random.Random(f"rooms by name {seed}")
+    if chance.random() < 0.2:
+        joins, tells_room = chance.choice(("dial", "add", "both")), chance.choice(("reply", "event"))
+        scenario = evolve(scenario, shape="by_name", joins=joins, tells_room=tells_room)
+    return _meaner(seed, scenario)
 
 
 def _meaner(seed: int, scenario: Scenario) -> Scenario:

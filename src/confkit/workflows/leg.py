@@ -111,6 +111,7 @@ async def _create_call(own: _Leg) -> Dialled:
             to=brief.party.address,
             caller_id=brief.caller_id,
             answer_timeout=brief.answer_timeout,
+            join_method=brief.join_method,
             callback_url=callback_url(brief.callbacks, own.flow.id),
         )
         dialled = await step("create_call", spec, own.into, caller_id=brief.caller_id)
@@ -378,7 +379,7 @@ class _Leg:
                 await self.note_member(event.member_id, event.conference_id)
             case MemberLeft():
                 # Put into the room while it still rang, and out again: why is told with the end of the call.
-                if self.answered and self._is_us(event):
+                if self.answered and await self._is_us(event):
                     raise _Over(Outcome.LEFT)
             case CallEnded():
                 self.call_ended(event.cause, asked=asked)
@@ -399,11 +400,18 @@ class _Leg:
             failure = Failure(kind="CallEnded", message=f"the call ended before it was answered: {cause.value}")
         raise _Over(outcome, failure, up=False, told=not asked)
 
-    def _is_us(self, event: MemberLeft) -> bool:
-        """Whether somebody who has left was us, there: not a member of another conference under our call's name."""
+    async def _is_us(self, event: MemberLeft) -> bool:
+        """Whether somebody who has left was us, there: not a member of another conference under our call's name.
+
+        Anybody who has our URL can tell us of one; while ours has no id, the provider says whether that is it.
+        """
         if self.member is not None:
             return self.member.id == event.member_id
-        return _id_of(self.into) in (None, event.conference_id)
+        if not isinstance(self.into, Conference):
+            return False
+        if self.into.id is None:
+            return await self._is_ours(self.into, event.conference_id)
+        return self.into.id == event.conference_id
 
     async def note_member(self, member_id: str, conference_id: str) -> None:
         """Our call is said to be in a conference: ours, or another, which is none of our business."""

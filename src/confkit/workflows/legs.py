@@ -50,6 +50,7 @@ class LegBoard:
     Args:
         conference_ended: the platform has ended the conference, as some do when the last member leaves.
         over: the ids of the conferences of this meeting that have ended.
+        earlier: the ids that the conference had before it came again, as far as is known: replies come in any order.
         emptied: the conference has ended with its last member before the meeting was there; another is to be created.
         reopened: how often one was.
         old_bridge: a bridge that has become a conference and is still to be ended.
@@ -64,6 +65,7 @@ class LegBoard:
     failure: Failure | None = None
     conference_ended: bool = False
     over: set[str] = field(factory=set)
+    earlier: set[str] = field(factory=set)
     emptied: bool = False
     reopened: int = 0
     old_bridge: Bridge | None = None
@@ -104,8 +106,15 @@ class LegBoard:
 
     @property
     def dialling_makes_the_room(self) -> bool:
-        """Whether the platform makes the conference when the first call is dialled into it."""
-        return isinstance(self.room, Conference) and self.room.id is None and self.brief.join_method is JoinMethod.FUSED
+        """Whether the first call that is dialled into the conference makes it, and the others need its id."""
+        return self.needs_id and self.brief.join_method is JoinMethod.FUSED
+
+    @property
+    def needs_id(self) -> bool:
+        """Whether the conference has no id yet, and is not known by a name that does as well."""
+        room = self.room
+        by_name = self.brief.creation is ConferenceCreation.BY_NAME
+        return isinstance(room, Conference) and room.id is None and not by_name
 
     def note(self, report: LegReport) -> None:
         """Take in what a leg reports."""
@@ -139,7 +148,17 @@ class LegBoard:
         if not isinstance(room, Conference) or conference_id in self.over:
             return
         if room.id is None or (self.comes_again and room.id != conference_id):
+            if room.id is not None:
+                self.earlier.add(room.id)
             self.room = evolve(room, id=conference_id)
+
+    @property
+    def earlier_rooms(self) -> list[Conference]:
+        """The conferences that ours has been before, under the same name, and that nobody has told to have ended."""
+        room = self.room
+        if not isinstance(room, Conference):
+            return []
+        return [evolve(room, id=each) for each in sorted(self.earlier - self.over - {room.id})]
 
     def note_end(self, conference_id: str) -> list[LegStatus]:
         """A conference has ended; gives those who are out by it.
@@ -182,7 +201,7 @@ class LegBoard:
     def ready(self) -> list[LegStatus]:
         """Those who wait to dial or to join, and may."""
         waiting = [status for status in self.present if not status.released and self._may(status)]
-        if isinstance(self.room, Conference) and self.room.id is None:
+        if self.needs_id:
             # Until the conference has its id, exactly one join is under way: two would make two rooms.
             return [] if any(status.released for status in self.present) else waiting[:1]
         return waiting

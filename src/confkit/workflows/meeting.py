@@ -138,6 +138,7 @@ async def _start_leg(flow: Flow, board: LegBoard, party: Party, incoming: Call |
             caller_id=brief.plan.caller_id,
             answer_timeout=brief.plan.answer_timeout,
             into=board.room,
+            join_method=brief.join_method,
             waits_for_release=waits_for_release,
             named=board.comes_again,
             callbacks=brief.callbacks,
@@ -349,6 +350,8 @@ async def _tear_down(flow: Flow, board: LegBoard, reason: EndReason) -> MeetingE
     if not ended:
         left_behind += await _end_room(flow, board.room)
     left_behind += await _end_room(flow, board.old_bridge)
+    for room in board.earlier_rooms:
+        left_behind += await _end_room(flow, room)
     return MeetingEnd(
         reason=reason,
         established=board.established,

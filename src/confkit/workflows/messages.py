@@ -94,6 +94,7 @@ class LegBrief:
 
     Args:
         meeting: the flow that hears what becomes of the leg.
+        join_method: how its call is to get into the conference.
         waits_for_release: for ``Proceed``, before dialling: the conference has no id yet, and dialling makes it.
         named: the conference is a name, under which a call that is dialled into it makes it again when it has ended.
         incoming: a call that the party has made to us, to be answered instead of dialled.
@@ -104,6 +105,7 @@ class LegBrief:
     caller_id: str = field(repr=False)
     answer_timeout: timedelta
     into: Conference | Bridge | None = None
+    join_method: JoinMethod = JoinMethod.EXPLICIT
     waits_for_release: bool = False
     named: bool = False
     callbacks: str | None = field(default=None, repr=False)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 CAPABILITIES: Final = Capabilities(
     creation=ConferenceCreation.ON_JOIN,
-    join_method=JoinMethod.FUSED,
+    join_methods=frozenset({JoinMethod.FUSED}),
     bridging=Bridging.NONE,
     max_members=10,
     member=frozenset({"mute", "hold"}),

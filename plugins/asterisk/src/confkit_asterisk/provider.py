@@ -59,7 +59,7 @@ from confkit_asterisk.wire import BRIDGE, CONFERENCE, DIALLED, PROVIDER
 
 CAPABILITIES: Final = Capabilities(
     creation=ConferenceCreation.EXPLICIT,
-    join_method=JoinMethod.EXPLICIT,
+    join_methods=frozenset({JoinMethod.EXPLICIT}),
     bridging=Bridging.AFTER,
     member=frozenset({"mute", "hold", "deaf", "coach"}),
     play=frozenset({"conference", "member", "call", "bridge", "url", "stop"}),

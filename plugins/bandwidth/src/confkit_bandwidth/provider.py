@@ -91,7 +91,7 @@ def capabilities(settings: BandwidthSettings) -> Capabilities:
     """What the provider can do, with the limits that its settings give it."""
     return Capabilities(
         creation=ConferenceCreation.EXPLICIT,
-        join_method=JoinMethod.EXPLICIT,
+        join_methods=frozenset({JoinMethod.EXPLICIT}),
         bridging=Bridging.FIRST,
         max_members=20,
         member=frozenset({"mute", "hold"}),

@@ -257,6 +257,46 @@ class Exchange(Switchboard):
         conference = self.create_conference(caller_id=caller_id, interpret_digits=interpret_digits, notes=notes)
         return self._join(conference, call, mute=mute, hold=hold, id=member_id, notes=member_notes)
 
+    def named(
+        self,
+        name: str,
+        *,
+        caller_id: str,
+        interpret_digits: bool = True,
+        notes: Mapping[str, object] | None = None,
+    ) -> Conference:
+        """A room that is a name: it is there from the moment when somebody joins it, and comes again when it has ended.
+
+        Gives what to dial into (``dial(room=)``), or to join with ``add_to``.
+        """
+        return Conference(
+            id="",
+            caller_id=caller_id,
+            name=name,
+            interpret_digits=interpret_digits,
+            created_at=self._timeline.now(),
+            notes=dict(notes or {}),
+        )
+
+    def add_to(
+        self,
+        room: Conference,
+        call_id: str,
+        *,
+        mute: bool = False,
+        hold: bool = False,
+        id: str | None = None,
+        notes: Mapping[str, object] | None = None,
+    ) -> Member:
+        """Put an answered call into the room of a name, which is made if there is none."""
+        self.advance()
+        call = self._check_for_conference(call_id, self.call(call_id).conference_id)
+        member_id = self._new_id("member-", id, self.members)
+        conference = self._incarnation(room)
+        if self._full(conference):
+            raise ExchangeError(ErrorCode.CONFERENCE_FULL, conference.id)
+        return self._join(conference, call, mute=mute, hold=hold, id=member_id, notes=notes)
+
     def update_member(
         self,
         member_id: str,
@@ -304,6 +344,7 @@ class Exchange(Switchboard):
         conference_id: str | None = None,
         bridge_id: str | None = None,
         join_on_answer: bool = False,
+        room: Conference | None = None,
         id: str | None = None,
         notes: Mapping[str, object] | None = None,
     ) -> Call:
@@ -314,8 +355,9 @@ class Exchange(Switchboard):
             conference_id: the conference that the call is for.
             bridge_id: the bridge that the call is on as soon as it is answered.
             join_on_answer: make it a member of the conference at that moment.
+            room: a room that is a name (:meth:`named`), for the call to be a member of at that moment.
         """
-        if (conference_id and bridge_id) or (join_on_answer and not conference_id):
+        if (conference_id and bridge_id) or (join_on_answer and not conference_id) or (room and bridge_id):
             raise ValueError("a call is dialled into a conference or into a bridge")
         self.advance()
         self._require_number(caller_id)
@@ -333,6 +375,7 @@ class Exchange(Switchboard):
                 conference_id=conference_id,
                 bridge_id=bridge_id,
                 join_on_answer=join_on_answer,
+                room=room,
                 created_at=self._timeline.now(),
                 notes=dict(notes or {}),
             )

@@ -25,6 +25,23 @@ class Shape(enum.Enum):
     FROM_CALL = "from_call"
     #: Create a conference; calls dialled into it join by themselves (LiveKit).
     FUSED = "fused"
+    #: A room is a name: who joins it first makes it, and it comes again under another id (Twilio, Bandwidth v2).
+    BY_NAME = "by_name"
+
+
+class Joins(enum.Enum):
+    """How calls get into rooms that are names."""
+
+    DIAL = "dial"
+    ADD = "add"
+    BOTH = "both"
+
+
+class TellsRoom(enum.Enum):
+    """What tells the id of a room that is a name: the reply that puts a call into it, or events alone."""
+
+    REPLY = "reply"
+    EVENT = "event"
 
 
 class Rates(enum.Enum):
@@ -110,7 +127,10 @@ class FakeSettings:
     """The settings; each is a keyword, or an environment variable such as ``FAKE_SHAPE``.
 
     Args:
-        shape: ``explicit``, ``on_join``, ``from_call`` or ``fused``.
+        shape: ``explicit``, ``on_join``, ``from_call``, ``fused`` or ``by_name``.
+        joins: of the shape ``by_name``: ``dial``, ``add`` or ``both``.
+        tells_room: of the shape ``by_name``: ``reply`` (of the dial that makes the room at once, or of ``add_member``),
+            or ``event``, where the room is made by the answer and only events tell its id.
         bridge: ``after`` (two answered calls), ``first`` (an empty one, then dial into it) or ``none``.
         events: ``stream``, or ``poll`` for a platform that tells nothing by itself.
         max_members: how many a conference holds at a time; ``None`` (in the environment ``none``) for no limit.
@@ -125,6 +145,8 @@ class FakeSettings:
     """
 
     shape: Shape = field(default=Shape.EXPLICIT, converter=Shape)
+    joins: Joins = field(default=Joins.DIAL, converter=Joins)
+    tells_room: TellsRoom = field(default=TellsRoom.EVENT, converter=TellsRoom)
     bridge: Bridging = field(default=Bridging.AFTER, converter=Bridging)
     events: EventSource = field(default=EventSource.STREAM, converter=_events)
     max_members: int | None = field(default=20, converter=_max_members)
@@ -141,11 +163,15 @@ class FakeSettings:
         creation = {
             Shape.ON_JOIN: ConferenceCreation.ON_JOIN,
             Shape.FROM_CALL: ConferenceCreation.FROM_CALL,
+            Shape.BY_NAME: ConferenceCreation.BY_NAME,
         }.get(self.shape, ConferenceCreation.EXPLICIT)
-        fused = self.shape in (Shape.ON_JOIN, Shape.FUSED)
+        by_name = self.shape is Shape.BY_NAME
+        dials_in = self.joins is not Joins.ADD if by_name else self.shape in (Shape.ON_JOIN, Shape.FUSED)
+        adds = self.joins is not Joins.DIAL if by_name else not dials_in
+        methods = {JoinMethod.FUSED: dials_in, JoinMethod.EXPLICIT: adds}
         bridged = self.bridge is not Bridging.NONE
         finds = {"create_call", "transfer", "answer_call"}
-        if bridged or not fused:
+        if bridged or adds:
             finds.add("add_member")
         if creation is ConferenceCreation.EXPLICIT:
             finds.add("create_conference")
@@ -154,7 +180,7 @@ class FakeSettings:
         targets = {"conference", "member", "call"} | ({"bridge"} if bridged else set())
         return Capabilities(
             creation=creation,
-            join_method=JoinMethod.FUSED if fused else JoinMethod.EXPLICIT,
+            join_methods=frozenset(method for method, there in methods.items() if there),
             bridging=self.bridge,
             max_members=self.max_members,
             member=frozenset({"mute", "hold", "deaf", "coach"}),

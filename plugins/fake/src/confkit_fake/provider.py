@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
+from attrs import evolve
+
 from confkit.provider import (
     Bridging,
     Capabilities,
@@ -25,7 +27,7 @@ from confkit_fake import exchange as telephone
 from confkit_fake import translate
 from confkit_fake.exchange import ErrorCode, Exchange, ExchangeError, Facts, PartyScript
 from confkit_fake.faults import Fault, FaultKind, Request
-from confkit_fake.options import MAX_TEXT, FakeSettings, Rates, Shape
+from confkit_fake.options import MAX_TEXT, FakeSettings, Joins, Rates, Shape, TellsRoom
 from confkit_fake.wire import Wire
 
 T = TypeVar("T")
@@ -100,9 +102,13 @@ class FakeProvider(ProviderSpec):
         end_hangs_up: bool = False,
         lists_ended: bool = True,
         whole_seconds: bool = False,
+        joins: Joins | str = Joins.DIAL,
+        tells_room: TellsRoom | str = TellsRoom.EVENT,
     ) -> None:
         self.settings = FakeSettings(
             shape=shape,
+            joins=joins,
+            tells_room=tells_room,
             bridge=bridge,
             events=events,
             max_members=max_members,
@@ -129,6 +135,8 @@ class FakeProvider(ProviderSpec):
             lacking += ["create_bridge", "end_bridge"]
         if self.settings.events is EventSource.POLL:
             lacking += ["events"]
+        if self.settings.shape is Shape.BY_NAME and self.settings.joins is Joins.DIAL:
+            lacking += ["add_member"]
         for operation in lacking:
             # pluggy registers the methods that it finds on the object; what is not a method is not there.
             setattr(self, operation, None)
@@ -242,7 +250,7 @@ class FakeProvider(ProviderSpec):
 
         def execute() -> models.Member:
             existing = self.exchange.members.get(op.key) if self._client_ids else None
-            return self._member(existing or self._add(conference, call, options, op))
+            return self._added(existing or self._add(conference, call, options, op), conference)
 
         return await self._wire.mutate("add_member", op, execute)
 
@@ -362,7 +370,7 @@ class FakeProvider(ProviderSpec):
                 return self._dialled(record, into)
             if isinstance(into, models.Bridge):
                 self.exchange.answer(call.id, bridge_id=into.id)
-            elif into is not None and self._fused:
+            elif into is not None and self._capabilities.join_method is JoinMethod.FUSED:
                 conference_id = self._room(into, record.to)
                 self.exchange.answer(call.id, conference_id=conference_id)
             else:
@@ -415,8 +423,13 @@ class FakeProvider(ProviderSpec):
         return self.settings.idempotency is Idempotency.CLIENT_ID
 
     @property
-    def _fused(self) -> bool:
-        return self._capabilities.join_method is JoinMethod.FUSED
+    def _by_event(self) -> bool:
+        """Whether rooms are made by whoever joins them, and only events tell their ids."""
+        return self.settings.shape is Shape.BY_NAME and self.settings.tells_room is TellsRoom.EVENT
+
+    def _joins_by_itself(self, spec: models.CallSpec) -> bool:
+        methods = self._capabilities.join_methods
+        return JoinMethod.FUSED in methods and (len(methods) == 1 or spec.join_method is JoinMethod.FUSED)
 
     def _id(self, op: models.Op) -> str | None:
         return op.key if self._client_ids else None
@@ -424,13 +437,17 @@ class FakeProvider(ProviderSpec):
     def _dial(
         self, spec: models.CallSpec, op: models.Op, into: models.Conference | models.Bridge | None
     ) -> telephone.Call:
-        conference_id = bridge_id = None
+        self.exchange.advance()  # the room may just have ended
+        conference_id = bridge_id = room = None
         joins = False
         if isinstance(into, models.Bridge):
             bridge_id = into.id
-        elif into is not None:
-            joins = self._fused
-            conference_id = self._room(into, spec.caller_id) if joins else into.id
+        elif into is not None and self._joins_by_itself(spec):
+            joins = not self._by_event
+            conference_id = self._room(into, spec.caller_id) if joins else None
+            room = None if joins else self._named(into, spec.caller_id)
+        elif into is not None and self.settings.shape is not Shape.BY_NAME:
+            conference_id = into.id
         return self.exchange.dial(
             spec.to,
             caller_id=spec.caller_id,
@@ -438,6 +455,7 @@ class FakeProvider(ProviderSpec):
             conference_id=conference_id,
             bridge_id=bridge_id,
             join_on_answer=joins,
+            room=room,
             id=self._id(op),
             notes={"op": op.key, "into": getattr(into, "key", None)},
         )
@@ -448,7 +466,7 @@ class FakeProvider(ProviderSpec):
             return models.Dialled(call=call)
         if isinstance(into, models.Bridge):
             return models.Dialled(call=call, membership=models.Membership.ON_ANSWER)
-        if not self._fused:
+        if not (record.join_on_answer or record.room):
             return models.Dialled(call=call, membership=models.Membership.EXPLICIT)
         room = self.exchange.conferences.get(record.conference_id or "")
         return models.Dialled(
@@ -464,6 +482,15 @@ class FakeProvider(ProviderSpec):
         options: models.MemberOptions,
         op: models.Op,
     ) -> telephone.Member:
+        if self.settings.shape is Shape.BY_NAME:
+            return self.exchange.add_to(
+                self._named(conference, call.caller_id),
+                call.id,
+                mute=options.mute,
+                hold=options.hold,
+                id=self._id(op),
+                notes={"op": op.key},
+            )
         if conference.id is not None:
             return self.exchange.add_member(
                 conference.id,
@@ -506,9 +533,18 @@ class FakeProvider(ProviderSpec):
         return self.exchange.create_conference(
             caller_id=caller_id,
             interpret_digits=_interpret_digits(spec),
-            name=key if self._fused else None,
+            name=key if JoinMethod.FUSED in self._capabilities.join_methods else None,
             id=id,
             notes={"key": key},
+        )
+
+    def _named(self, conference: models.Conference, caller_id: str) -> telephone.Conference:
+        spec = self._specs.get(conference.key)
+        return self.exchange.named(
+            conference.key,
+            caller_id=spec.caller_id if spec else caller_id,
+            interpret_digits=_interpret_digits(spec),
+            notes={"key": conference.key},
         )
 
     def _live_room(self, key: str) -> telephone.Conference | None:
@@ -537,6 +573,11 @@ class FakeProvider(ProviderSpec):
 
     def _member(self, record: telephone.Member) -> models.Member:
         return translate.member(record, self.exchange.conferences[record.conference_id])
+
+    def _added(self, record: telephone.Member, conference: models.Conference) -> models.Member:
+        """The reply to ``add_member``: where only events tell of rooms, it is a promise."""
+        member = self._member(record)
+        return evolve(member, conference=conference, state=models.MemberState.JOINING) if self._by_event else member
 
     def _calls_of(self, into: models.Conference | models.Bridge) -> tuple[models.Call, ...]:
         calls = self.exchange.calls.values()

@@ -107,6 +107,7 @@ class Call:
         conference_id: the conference that it was dialled into or has entered; kept after it left.
         bridge_id: the bridge that it was dialled into or is on; kept after it left.
         join_on_answer: the exchange makes it a member once it is answered.
+        room: the room that it joins then by its name: that one, or the one of this name that is there.
         ring_for: seconds.
         transferred_to: the call that this one was handed over to.
         digits_sent: what was sent to the party, one item a request.
@@ -121,6 +122,7 @@ class Call:
     conference_id: str | None = None
     bridge_id: str | None = None
     join_on_answer: bool = False
+    room: Conference | None = None
     ring_for: float = 60.0
     created_at: datetime
     ringing_at: datetime | None = None

@@ -111,8 +111,9 @@ class Switchboard:
             self._timers.setdefault(call.id, []).append(timer)
         if call.bridge_id and call.id in self.bridges[call.bridge_id].call_ids:
             self._settle(self.bridges[call.bridge_id])
-        if call.join_on_answer and call.conference_id:
-            conference = self._incarnation(self.conferences[call.conference_id])
+        room = call.room or self.conferences.get(call.conference_id or "")
+        if (call.join_on_answer or call.room) and room is not None:
+            conference = self._incarnation(room)
             if conference.state is ConferenceState.ENDED:
                 self._end(call, EndCause.CANCELLED)  # it was dialled for a room that is no more
             elif self._full(conference):
@@ -169,8 +170,9 @@ class Switchboard:
         return conference
 
     def _incarnation(self, conference: Conference) -> Conference:
-        """The room itself; or, where it has ended and has a name, the one of that name that is there now."""
-        if conference.state is not ConferenceState.ENDED or conference.name is None:
+        """The room itself; or, where it is not there and has a name, the one of that name that is."""
+        there = self.conferences.get(conference.id) is conference and conference.state is not ConferenceState.ENDED
+        if there or conference.name is None:
             return conference
         for other in self.conferences.values():
             if other.name == conference.name and other.state is not ConferenceState.ENDED:
