@@ -25,7 +25,7 @@ class Event:
         provider: the provider's name.
         id: for dropping duplicates.
         occurred_at: the platform's clock; ``None`` where it does not say.
-        flow: the id of the flow that the event was addressed to, where the platform echoes it.
+        flow: the id of the workflow that the event was addressed to, where the platform echoes it.
         raw: the payload as it came, read-only.
     """
 
