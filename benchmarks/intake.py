@@ -2,7 +2,7 @@
 
 One server process (uvicorn over real sockets), whose own processor time is counted; the requests come from another
 process over twenty connections that are kept open. Every event is verified (token and basic authentication), parsed,
-told to the meeting's flow and merged into the roster: a member is muted and unmuted, each time at another instant.
+told to the meeting's workflow and merged into the roster: a member is muted and unmuted, each time at another instant.
 """
 
 from __future__ import annotations

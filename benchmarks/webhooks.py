@@ -23,7 +23,6 @@ import confkit.provider
 from benchmarks.asgi import served
 from benchmarks.report import Figure, Result
 from benchmarks.running import CALLER_ID, numbers, run, simulator
-from confkit.ingest.webhooks import LARGEST_BODY
 
 #: How many of each kind are delivered at once.
 EACH = 500
@@ -57,7 +56,7 @@ def deliveries(path: str, call: str, burst: int) -> list[tuple[str, str, int]]:
         key = {"eventType": "dtmf", "callId": call, "dtmfDigit": "5", "time": f"{burst}.{number}"}
         event = json.dumps(key)
         mixed += [(path, event, 0), (path.replace(token, token[::-1]), event, 0), (path, event[:-1], 0)]
-        mixed += [(path, "", LARGEST_BODY + 1 + number * 100)]
+        mixed += [(path, "", confkit.WebhookRequest.LARGEST_BODY + 1 + number * 100)]
     return mixed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
@@ -119,6 +120,12 @@ def test_tests_that_are_named_exist(page: Path) -> None:
     assert not sorted(named - known)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_pages_come_in_by_the_doors(page: Path) -> None:
+    modules = re.findall(r"^\W*(?:from|import) (confkit(?:\.\w+)*)", text_of(page), flags=re.MULTILINE)
+    assert not [name for name in modules if name not in ("confkit", "confkit.provider", "confkit.testing")]
+
+
 def test_every_error_is_on_its_page() -> None:
     page = text_of(DOCS / "errors.md").partition("## Outcomes")[0]
     ours = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, ConfkitError)}
@@ -173,3 +180,65 @@ def test_the_design_shows_the_rooms_as_they_are() -> None:
     assert not wrong
     rows = set(re.findall(r"`(\w+)/`", " ".join(re.findall(r"^\| ((?:`\w+/` ?)+)\|", page, flags=re.MULTILINE))))
     assert rows == {name.removeprefix("confkit.") for name in graph.find_children("confkit")}
+
+
+def section_of_design(heading: str) -> str:
+    found: str = text_of(DOCS / "design.md").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    assert found
+    return found
+
+
+def test_the_design_has_a_sentence_for_each_file() -> None:
+    told = set(re.findall(r"^\| `([\w/]+(?:\.py|/))` \| [^|]+\. \|$", section_of_design("Files"), flags=re.MULTILINE))
+    room = ROOT / "src/confkit"
+    files = {path.relative_to(room) for path in room.rglob("*.py") if path.name != "__init__.py"}
+    groups = {name for name in told if name.endswith("/")}
+    alone = {str(path) for path in files if f"{path.parent}/" not in groups}
+    assert told - groups == alone
+    assert all(any(f"{path.parent}/" == group for path in files) for group in groups)
+
+
+def test_files_that_the_design_names_exist() -> None:
+    named = re.findall(r"`((?:\w+/)+\w+\.py)`", text_of(DOCS / "design.md"))
+    assert named
+    assert not [name for name in named if not (ROOT / name).exists() and not (ROOT / "src/confkit" / name).exists()]
+
+
+def functions_in(path: Path) -> dict[str, str]:
+    """The source of each function of a file, by its name, with its class's before it."""
+    code = path.read_text()
+    found = {}
+    for node in ast.parse(code).body:
+        inner = node.body if isinstance(node, ast.ClassDef) else [node]
+        above = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
+        for each in inner:
+            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
+                found[above + each.name] = ast.get_source_segment(code, each) or ""
+    return found
+
+
+#: The row of the path before which the platform and the telephone are: no code leads there.
+CALLED_FROM_OUTSIDE = "Receiver.__call__"
+
+
+def test_the_path_of_one_party_is_the_codes() -> None:
+    """Each row's functions are in its file, the last of them says what is in the third column, and the last word there
+    leads to the first function of the next row: it is called so, or tells what that one waits for."""
+    rows = re.findall(
+        r"^\| \d+ \|(.*?)\|(.*?)\|(.*?)\|", section_of_design("The path of one party"), flags=re.MULTILINE
+    )
+    hops = []
+    for cells in rows:
+        (name,), functions, spans = (re.findall(r"`([^`]+)`", cell) for cell in cells)
+        path = ROOT / name if name.startswith("plugins/") else ROOT / "src/confkit" / name
+        hops.append((path, functions, spans))
+    assert 10 <= len(hops) <= 12
+    for path, functions, spans in hops:
+        there = functions_in(path)
+        assert set(functions) <= set(there), path
+        assert spans[0] in there[functions[-1]], f"{functions[-1]} does not say {spans[0]}"
+    for (*_, spans), (path, (first, *_), _) in pairwise([*hops, hops[0]]):
+        if first != CALLED_FROM_OUTSIDE:
+            word = re.findall(r"\w+", spans[-1])[-1]
+            leads = word in first.split(".") or f".{word}(" in functions_in(path)[first]
+            assert leads, f"{spans[-1]} does not lead to {first}"

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         RecordAction,
     )
     from confkit.models.trace import StepOutcome, StepRecord, Trace
+    from confkit.steps.otel import OpenTelemetry as OpenTelemetry
     from confkit.workflows.policy import Mode, Plan, Policy
 
 #: Where each name is found when it is first asked for: an application pays for what it uses.
@@ -83,6 +84,7 @@ _PLACES = {
     ),
     "confkit.models.records": "Bridge Call Conference Outcome Participant ParticipantState Party RecordAction",
     "confkit.models.trace": "StepOutcome StepRecord Trace",
+    "confkit.steps.otel": "OpenTelemetry",  # not in __all__: it needs the extra otel
     "confkit.workflows.policy": "Mode Plan Policy",
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names.split()}
@@ -143,12 +145,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _PLACE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(import_module(_PLACE_OF[name]), name)
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # a type checker, which sees the imports above, is to refuse every other name
+
+    def __getattr__(name: str) -> object:
+        if name not in _PLACE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(_PLACE_OF[name]), name)
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence as Rows
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -97,6 +99,14 @@ def test_meetings_of_every_shape(draw: Draw) -> None:
         diagrams += anyio.run(met, shape, bridge, count, backend="trio", backend_options={"clock": clock})
     for outcome in ("busy", "rejected", "no answer", "unreachable", "hangs up", "hung up"):
         assert any(outcome in diagram for diagram in diagrams), outcome
+    assert not refused(draw(diagrams), diagrams)
+
+
+def test_the_pages_diagrams(draw: Draw) -> None:
+    pages = sorted((Path(__file__).parents[2] / "docs").rglob("*.md"))
+    blocks = [re.findall(r"^```mermaid\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE) for page in pages]
+    diagrams = [*itertools.chain(*blocks)]
+    assert diagrams
     assert not refused(draw(diagrams), diagrams)
 
 

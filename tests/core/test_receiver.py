@@ -14,7 +14,7 @@ import structlog
 from attrs import evolve
 
 from confkit import CallAnswered, Event, RecordingFailed, RecordingReady, WebhookReply, WebhookRequest
-from confkit.ingest.webhooks import BODY_TIME, LARGEST_BODY, LARGEST_QUERY, MOST_PARAMETERS, Addresses, Receiver
+from confkit.ingest.webhooks import BODY_TIME, LARGEST_QUERY, MOST_PARAMETERS, Addresses, Receiver
 from confkit.models.errors import SettingsError
 from confkit.models.events import Received
 from confkit.provider import WebhookRejected
@@ -242,7 +242,7 @@ async def test_of_a_meeting_that_is_over_only_its_recordings_are_told() -> None:
         ({"path": "/nowhere"}, 404, {}),
         ({"method": "PUT"}, 405, {"allow": "GET, POST"}),
         ({"method": "HEAD"}, 405, {"allow": "GET, POST"}),
-        ({"body": b"x" * (LARGEST_BODY + 1)}, 413, {}),
+        ({"body": b"x" * (WebhookRequest.LARGEST_BODY + 1)}, 413, {}),
         ({"url": "https://us.example/?" + "x" * (LARGEST_QUERY + 1)}, 414, {}),
         ({"query": {"a": "x" * LARGEST_QUERY}}, 414, {}),
         ({"query": {"x" * LARGEST_QUERY: "a"}}, 414, {}),
@@ -261,7 +261,7 @@ async def test_the_log_says_why_a_request_was_refused() -> None:
         await desk.receive("/nowhere")
         await desk.receive(path)
         await desk.receive(path, method="PUT", headers=login)
-        await desk.receive(path, headers=login, body=b"x" * (LARGEST_BODY + 1))
+        await desk.receive(path, headers=login, body=b"x" * (WebhookRequest.LARGEST_BODY + 1))
         await desk.receive(path, headers=login, query={"a": "x" * LARGEST_QUERY})
         await desk.receive(path, headers=login)
         desk.engine.steps.implemented = set()
@@ -278,7 +278,7 @@ async def test_the_log_says_why_a_request_was_refused() -> None:
             (404, "path and token"),
             (401, "authentication"),
             (405, "GET or a POST"),
-            (413, f"longer than {LARGEST_BODY} bytes"),
+            (413, f"longer than {WebhookRequest.LARGEST_BODY} bytes"),
             (414, f"longer than {LARGEST_QUERY} bytes"),
             (400, "the plugin could not read it"),
             (404, "p has no webhooks"),
@@ -293,7 +293,7 @@ async def test_the_log_says_why_a_request_was_refused() -> None:
 
 async def test_what_is_as_long_as_it_may_be_is_taken() -> None:
     desk = Desk(ANSWERED)
-    await desk.receive(body=b"x" * LARGEST_BODY)
+    await desk.receive(body=b"x" * WebhookRequest.LARGEST_BODY)
     await desk.receive(url="https://us.example/?" + "x" * LARGEST_QUERY, query={"a": "x" * (LARGEST_QUERY - 1)})
     assert len(desk.seen) == 2
 
@@ -403,7 +403,7 @@ def header(sent: list[dict[str, Any]], name: bytes) -> bytes | None:
         ({"method": "PUT"}, 405),
         ({"query_string": b"x" * (LARGEST_QUERY + 1)}, 414),
         ({"query_string": b"&".join([b"a=1"] * (MOST_PARAMETERS + 1))}, 400),
-        ({"headers": [(b"content-length", str(LARGEST_BODY + 1).encode())]}, 413),
+        ({"headers": [(b"content-length", str(WebhookRequest.LARGEST_BODY + 1).encode())]}, 413),
         ({"headers": [(b"content-length", b"9" * 5000)]}, 413),
         ({"headers": [(b"content-length", b"0000000010")]}, 413),  # no server writes so, and none needs it
     ],
@@ -424,7 +424,7 @@ async def test_the_body_of_what_is_refused_is_not_read(scope: dict[str, Any], st
     [
         {"query_string": b"x" * LARGEST_QUERY},
         {"query_string": b"&".join([b"a=1"] * MOST_PARAMETERS)},
-        {"headers": [(b"content-length", str(LARGEST_BODY).encode())]},
+        {"headers": [(b"content-length", str(WebhookRequest.LARGEST_BODY).encode())]},
         {"headers": [(b"content-length", b"000000010")]},
         {"headers": [(b"content-length", b"some")]},
         {"headers": [(b"content-length", "\xb2".encode("latin-1"))]},
@@ -437,7 +437,7 @@ async def test_what_is_within_the_limits_is_read(scope: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("more", "status"), [(0, 202), (1, 413)])
 async def test_a_body_is_read_up_to_its_limit(more: int, status: int) -> None:
     desk = Desk(ANSWERED)
-    half = LARGEST_BODY // 2
+    half = WebhookRequest.LARGEST_BODY // 2
     sent = await desk.serve(
         {"type": "http.request", "body": b"x" * half, "more_body": True},
         {"type": "http.request", "body": b"x" * (half + more)},

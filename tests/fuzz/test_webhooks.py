@@ -19,7 +19,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from confkit import AsyncClient, WebhookRequest
-from confkit.ingest.webhooks import LARGEST_BODY
 from confkit.models.errors import ConfkitError, WebhookRejected
 from confkit.models.events import Event
 
@@ -126,10 +125,10 @@ async def test_callbacks_may_say_anything_in_any_order(deliveries: list[tuple[in
 BODIES = (
     st.binary(max_size=60)
     | JSON.map(lambda value: json.dumps(value).encode())
-    | st.just(b"[" * (LARGEST_BODY - 1))
+    | st.just(b"[" * (WebhookRequest.LARGEST_BODY - 1))
     | st.just(b'{"eventType":' * 4_000)
     | st.just(b'{"eventType": "answer", "time": ' + b"9" * 5_000 + b"}")
-    | st.just(b"x" * (LARGEST_BODY + 1))
+    | st.just(b"x" * (WebhookRequest.LARGEST_BODY + 1))
 )
 PATHS = ODD | st.lists(ODD | st.sampled_from(["/", "incoming", "m-1", "leg-1", ".."])).map("/".join)
 TEXTS = st.dictionaries(ODD | st.sampled_from(["authorization", "eventType", "callId"]), ODD, max_size=4)
@@ -198,7 +197,7 @@ async def test_a_body_without_end_is_not_read_on(known: bool) -> None:
         scope = {"type": "http", "method": "POST", "path": path, "headers": []}
         await stage.client.webhooks(scope, receive, send)
         assert sent[0]["status"] == (413 if known else 404)
-        assert read <= (LARGEST_BODY + 8_192 if known else 0)
+        assert read <= (WebhookRequest.LARGEST_BODY + 8_192 if known else 0)
 
 
 @given(PAYLOADS | st.dictionaries(st.sampled_from(NAMES), JSON))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 
 import anyio
@@ -12,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import confkit
 import confkit.provider
-from confkit.steps.otel import OpenTelemetry
+from confkit import OpenTelemetry
 
 pytestmark = pytest.mark.anyio
 PARTIES = ("+19195550101", "+19195550102", "+19195550103")
@@ -28,6 +29,15 @@ def observer(spans: InMemorySpanExporter) -> OpenTelemetry:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
     return OpenTelemetry(provider.get_tracer("test"))
+
+
+def test_without_the_extra_it_says_which_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(vars(confkit), "OpenTelemetry")
+    monkeypatch.delitem(sys.modules, "confkit.steps.otel")
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(ImportError, match=r"confkit\[otel\]"):
+        _ = confkit.OpenTelemetry
+    assert not hasattr(confkit, "OpenTelepathy")
 
 
 def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:

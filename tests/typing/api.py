@@ -67,6 +67,12 @@ async def by_hand(client: AsyncClient) -> None:
     call.state = confkit.provider.CallState.ENDED  # type: ignore[misc]
 
 
+def observed() -> None:
+    AsyncClient("fake", plugins=[confkit.OpenTelemetry()])
+    confkit.OpenTelepathy()  # type: ignore[attr-defined]
+    confkit.provider.OpenTelepathy()  # type: ignore[attr-defined]
+
+
 def blocking() -> None:
     with confkit.ending_on_signals(), Client("fake", caller_id="+12018994444", request_timeout=5) as client:
         client.connect("+19195550101", answer_timeout=2.5)

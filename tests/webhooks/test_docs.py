@@ -21,8 +21,8 @@ import pytest
 import uvicorn
 from confkit_bandwidth.simulator import Running, Simulator
 
-from confkit import AsyncClient, Client, IncomingCall
-from confkit.ingest.webhooks import LARGEST_BODY, LARGEST_QUERY
+from confkit import AsyncClient, Client, IncomingCall, WebhookRequest
+from confkit.ingest.webhooks import LARGEST_QUERY
 
 from .conftest import CALLER, PEOPLE
 
@@ -213,7 +213,7 @@ async def test_wsgi() -> None:
             assert (await http.post("/confkit/nothing", json=EVENT)).status_code == 404
             assert (await http.put(path)).status_code == 405
             assert (await http.get(f"{path}?{'x' * (LARGEST_QUERY + 1)}")).status_code == 414
-            assert (await http.post(path, content=b"x" * (LARGEST_BODY + 1))).status_code == 413
+            assert (await http.post(path, content=b"x" * (WebhookRequest.LARGEST_BODY + 1))).status_code == 413
     finally:
         servers[0].shutdown()
         await anyio.to_thread.run_sync(thread.join, 30)

@@ -14,9 +14,9 @@ import httpx
 import pytest
 from confkit_bandwidth.simulator import CallbackFaults, Fault, SimulatorOptions
 
-from confkit import AsyncClient, Event, Outcome, ParticipantState
+from confkit import AsyncClient, Event, Outcome, ParticipantState, WebhookRequest
 from confkit.ingest import webhooks
-from confkit.ingest.webhooks import LARGEST_BODY, LARGEST_QUERY
+from confkit.ingest.webhooks import LARGEST_QUERY
 from confkit.provider import hookimpl
 
 from .conftest import CALLER, HOST, PEOPLE, PUBLIC, staged, two_servers
@@ -89,7 +89,7 @@ async def test_oversized_forged_and_malformed_requests_get_their_answers_over_a_
         event = {"eventType": "incomingcall", "callId": "c-1", "from": "+19195550199", "to": CALLER}
         async with httpx.AsyncClient(trust_env=False, verify=False) as http:
             for _ in range(3):
-                assert (await http.post(good, content=b"x" * (LARGEST_BODY + 1))).status_code == 413
+                assert (await http.post(good, content=b"x" * (WebhookRequest.LARGEST_BODY + 1))).status_code == 413
                 assert (await http.post(good, content=b"x" * 1_000_000)).status_code == 413
                 assert (await http.post(good, content=b"{")).status_code == 400
                 assert (await http.post(f"{good}x", content=b"x" * 1_000_000)).status_code == 404
@@ -163,7 +163,7 @@ async def test_who_has_no_token_is_answered_before_a_byte_of_the_body(monkeypatc
 
 async def test_a_body_that_is_announced_as_too_long_is_not_waited_for() -> None:
     async with two_servers(SimulatorOptions()) as (client, _), connected(client.incoming_url) as stream:
-        await stream.send(beginning(client.incoming_url, LARGEST_BODY + 1))
+        await stream.send(beginning(client.incoming_url, WebhookRequest.LARGEST_BODY + 1))
         with anyio.fail_after(30):
             assert (await stream.receive()).startswith(b"HTTP/1.1 413 ")
 
@@ -213,7 +213,9 @@ async def test_a_strangers_body_is_not_read() -> None:
 async def test_a_body_is_read_up_to_the_limit_and_no_further() -> None:
     async with staged() as stage:
         path = urlsplit(stage.client.incoming_url).path
-        start, _ = await asgi(stage.client, chunk(b"x" * LARGEST_BODY, True), chunk(b"x", True), path=path)
+        start, _ = await asgi(
+            stage.client, chunk(b"x" * WebhookRequest.LARGEST_BODY, True), chunk(b"x", True), path=path
+        )
         assert start["status"] == 413
 
 
@@ -228,7 +230,7 @@ async def test_the_body_of_another_method_is_not_read(method: str) -> None:
 async def test_too_much_at_once_is_refused_before_it_is_kept() -> None:
     async with staged() as stage:
         path = urlsplit(stage.client.incoming_url).path
-        huge = {"type": "http.request", "body": bytes(LARGEST_BODY + 1), "more_body": True}
+        huge = {"type": "http.request", "body": bytes(WebhookRequest.LARGEST_BODY + 1), "more_body": True}
         start, _ = await asgi(stage.client, huge, path=path)
         assert start["status"] == 413
 

@@ -30,7 +30,7 @@ from confkit import (
     Unsupported,
     WebhookRequest,
 )
-from confkit.ingest.webhooks import LARGEST_BODY, LARGEST_QUERY
+from confkit.ingest.webhooks import LARGEST_QUERY
 from confkit.models.errors import WebhookRejected
 from confkit.models.events import Received, RecordingFailed, RecordingReady
 from confkit.provider import Unknown, hookimpl
@@ -309,9 +309,9 @@ async def test_one_event_of_a_request_that_fails_does_not_hold_up_the_others() -
 async def test_a_body_of_the_limit_is_read_and_a_longer_one_refused() -> None:
     async with meeting() as (stage, met):
         url = stage.url_of(met)
-        filler = LARGEST_BODY - len(json.dumps({"eventType": "x", "filler": ""}))
+        filler = WebhookRequest.LARGEST_BODY - len(json.dumps({"eventType": "x", "filler": ""}))
         fits = json.dumps({"eventType": "x", "filler": "." * filler}).encode()
-        assert len(fits) == LARGEST_BODY
+        assert len(fits) == WebhookRequest.LARGEST_BODY
         assert (await stage.post(url, fits)).status == 200
         assert (await stage.post(url, fits + b" ")).status == 413
 

@@ -172,7 +172,7 @@ class AsyncClient:
         """Take in one webhook request, for frameworks that are not ASGI; see :meth:`Receiver.receive`.
 
         Args:
-            request: its body need not be read further than ``confkit.ingest.webhooks.LARGEST_BODY`` plus one byte.
+            request: its body need not be read further than its ``LARGEST_BODY`` plus one byte.
         """
         return await self._receiver.receive(request)
 

@@ -308,7 +308,7 @@ class Engine:
         return None
 
     async def _ask(self, meeting: str, ref: Conference | Call | Bridge) -> Snapshot:
-        """The provider's account, on which a flow depends: it does not wait behind the polls."""
+        """The provider's account, on which a workflow depends: it does not wait behind the polls."""
         snapshot: Snapshot = await self.steps.read("fetch", meeting=meeting, priority=Priority.NORMAL, ref=ref)
         return snapshot
 

@@ -1,4 +1,9 @@
-"""The application's handle of a meeting: it shows the meeting's state and sends commands to its flow."""
+"""The application's handle of a meeting: it shows the meeting's state and sends commands to its workflow.
+
+What it shows is kept by the :class:`~confkit.ingest.meeting_view.MeetingView`, and what the workflow decides by, by its
+:class:`~confkit.workflows.legs.LegBoard`: they are two because the one takes in facts in any order, and the other is
+played again from a history.
+"""
 
 from __future__ import annotations
 
@@ -70,12 +75,12 @@ class Meeting:
     """Some parties, talking. Made by ``client.connect(...)``; entering it establishes it, leaving it ends it.
 
     Attributes:
-        id: unique; also the id of the meeting's flow.
+        id: unique; also the id of the meeting's workflow.
     """
 
-    def __init__(self, engine: Engine, wishes: ConnectOptions | None, view: MeetingView | None = None) -> None:
+    def __init__(self, engine: Engine, options: ConnectOptions | None, view: MeetingView | None = None) -> None:
         self._engine = engine
-        self._wishes = wishes
+        self._options = options
         self._view = view or MeetingView(f"m-{engine.new_id()}", engine.steps.provider)
         self.id = self._view.id
 
@@ -144,18 +149,18 @@ class Meeting:
             QuorumNotReached: too few joined; everything was undone.
             ProviderError: the provider would not create the conference or bridge; nobody was dialled, or it was undone.
         """
-        engine, wishes, view = self._engine, self._wishes, self._view
+        engine, options, view = self._engine, self._options, self._view
         engine.check()
-        if wishes is None or view.plan is not None:
+        if options is None or view.plan is not None:
             raise ConfkitError("a meeting is entered once: make another with client.connect(...)")
         begun = plan(
-            wishes.parties,
+            options.parties,
             policy=engine.policy,
             capabilities=engine.steps.capabilities,
-            caller_id=wishes.caller_id,
-            quorum=wishes.quorum,
-            answer_timeout=wishes.answer_timeout,
-            expandable=wishes.expandable,
+            caller_id=options.caller_id,
+            quorum=options.quorum,
+            answer_timeout=options.answer_timeout,
+            expandable=options.expandable,
         )
         await engine.start(view, begun)
         try:

@@ -1,7 +1,7 @@
 """Who is in a meeting and how they are: a function of the set of facts, never of the order of their coming.
 
 Each leg's facts form a join semilattice: sets grow, first instants win, the newest of two changes wins by its own
-time. Merging is therefore commutative, associative and idempotent, so webhooks, streams, polls and the flow's own
+time. Merging is therefore commutative, associative and idempotent, so webhooks, streams, polls and the workflow's own
 reports can arrive late, twice and in any order, and the roster comes out the same.
 """
 
@@ -48,7 +48,7 @@ class Facts:
         joined: member ids with the earliest instant at which each was seen to be in.
         left: member ids with the earliest instant at which each was seen to be out; it outweighs ``joined``.
         ended: when the call ended, with the cause; of several, the earliest.
-        outcome: what the leg's own flow concluded.
+        outcome: what the leg's own workflow concluded.
     """
 
     call_id: str | None = None

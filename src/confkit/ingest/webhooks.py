@@ -30,8 +30,6 @@ from confkit.provider.settings import Secret
 from confkit.steps.executor import Steps
 from confkit.steps.log import logger, place
 
-#: The longest body that is read, in bytes: a telephone event has less than a hundredth of it.
-LARGEST_BODY: Final = 64 * 1024
 #: The longest query string and the most parameters that are read of a GET delivery; servers mostly take 8 KiB of a URL.
 LARGEST_QUERY: Final = 8 * 1024
 MOST_PARAMETERS: Final = 200
@@ -152,7 +150,7 @@ class Receiver:
         """
         try:
             path, flow = self._verified(request.method, request.path, request.headers.get("authorization", ""))
-            if len(request.body) > LARGEST_BODY:
+            if len(request.body) > WebhookRequest.LARGEST_BODY:
                 raise _too_large()
             _check_query(
                 max(len(request.url.partition("?")[2]), sum(map(len, (*request.query, *request.query.values()))))
@@ -271,7 +269,7 @@ def _refused(rejected: WebhookRejected) -> WebhookReply:
 
 
 def _too_large() -> WebhookRejected:
-    return WebhookRejected(f"the body is longer than {LARGEST_BODY} bytes", status=413)
+    return WebhookRejected(f"the body is longer than {WebhookRequest.LARGEST_BODY} bytes", status=413)
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -296,12 +294,12 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 async def _body(receive: Receive, length: str) -> bytes | None:
-    """The body, at most ``LARGEST_BODY`` of it; ``None`` when the caller has hung up.
+    """The body, at most ``WebhookRequest.LARGEST_BODY`` of it; ``None`` when the caller has hung up.
 
     Args:
         length: as the ``Content-Length`` header announces it.
     """
-    if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > LARGEST_BODY):
+    if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > WebhookRequest.LARGEST_BODY):
         raise _too_large()
     with anyio.move_on_after(BODY_TIME):
         return await _read(receive)
@@ -315,7 +313,7 @@ async def _read(receive: Receive) -> bytes | None:
         if message["type"] != "http.request":
             return None
         chunk = message.get("body", b"")
-        if len(body) + len(chunk) > LARGEST_BODY:
+        if len(body) + len(chunk) > WebhookRequest.LARGEST_BODY:
             raise _too_large()
         body += chunk
         if not message.get("more_body", False):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
@@ -25,7 +25,7 @@ class Event:
         provider: the provider's name.
         id: for dropping duplicates.
         occurred_at: the platform's clock; ``None`` where it does not say.
-        flow: the id of the flow that the event was addressed to, where the platform echoes it.
+        flow: the id of the workflow that the event was addressed to, where the platform echoes it.
         raw: the payload as it came, read-only.
     """
 
@@ -218,7 +218,12 @@ class WebhookRequest:
         url: a provider's hook sees the URL that was called, without credentials: ``public_url``, never a proxy's
             guess, then the path and the query string as it was sent. Of what an application gives, only the query
             string is kept.
+
+    Attributes:
+        LARGEST_BODY: the longest body that is taken, in bytes: a telephone event has less than a hundredth of it.
     """
+
+    LARGEST_BODY: ClassVar = 64 * 1024
 
     method: str
     path: str = field(repr=False)  # it holds the token that lets a callback in

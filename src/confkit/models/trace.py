@@ -34,7 +34,7 @@ class StepRecord:
     """One provider operation with its attempts, outcome and duration.
 
     Args:
-        step: the flow's id and the step's place in it: ``m-4f…/leg-3#1``.
+        step: the workflow's id and the step's place in it: ``m-4f…/leg-3#1``.
         op: the key of the intent, the same on every attempt.
         party: whom it was for, masked.
         attempt: how many requests were sent for it, or the number of the last one.
@@ -93,7 +93,7 @@ class LegEnding:
     """How and when it ended for one party.
 
     Args:
-        leg: the flow's id, ``m-4f…/leg-3``; of a call that was made by hand, the call's.
+        leg: the workflow's id, ``m-4f…/leg-3``; of a call that was made by hand, the call's.
     """
 
     leg: str
@@ -194,7 +194,7 @@ class _Lifeline:
 
 
 def _leg(record: StepRecord) -> str | None:
-    """The flow of the leg whose step this is; ``None`` for the meeting's own steps, and for those made by hand."""
+    """The workflow of the leg whose step this is; ``None`` for the meeting's own steps, and for those made by hand."""
     flow = record.step.rpartition("#")[0]
     return flow if "/" in flow else None
 

@@ -54,7 +54,7 @@ class StepRequest:
     """An operation to carry out.
 
     Args:
-        step: the flow's id and the place in it.
+        step: the workflow's id and the place in it.
         caller_id: for limits that each number has for itself.
         cancel: the order not to send what has not been sent yet.
         resumed: an earlier run of the step was cut off, and may have sent the request.

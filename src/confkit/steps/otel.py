@@ -1,4 +1,4 @@
-"""Meetings and steps as OpenTelemetry spans: an observer to pass as ``plugins=[OpenTelemetry()]``.
+"""Meetings and steps as OpenTelemetry spans: an observer to pass as ``plugins=[confkit.OpenTelemetry()]``.
 
 One span for each meeting, one child for each step. Attributes hold ids and outcomes, never an address: a number is
 somebody's, and traces travel far. Needs the extra ``otel``.
@@ -6,8 +6,11 @@ somebody's, and traces travel far. Needs the extra ``otel``.
 
 from __future__ import annotations
 
-from opentelemetry import trace
-from opentelemetry.trace import Span, Status, StatusCode, Tracer
+try:
+    from opentelemetry import trace
+    from opentelemetry.trace import Span, Status, StatusCode, Tracer
+except ModuleNotFoundError as error:
+    raise ImportError("confkit.OpenTelemetry needs the extra otel: pip install 'confkit[otel]'") from error
 
 from confkit.models.events import Event
 from confkit.models.text import one_line

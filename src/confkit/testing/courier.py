@@ -63,7 +63,7 @@ class Courier:
                     return
 
     def _address_of(self, event: Event) -> str | None:
-        """The flow that dialled the call, or created the conference: the address that the platform would have had."""
+        """The workflow that dialled the call, or created the conference: the address that the platform would have."""
         exchange = self._story.provider.exchange
         record = exchange.calls.get(call_of(event) or "") or exchange.conferences.get(conference_of(event) or "")
         op = record.notes.get("op", record.notes.get("key")) if record else None

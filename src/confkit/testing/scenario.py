@@ -67,7 +67,7 @@ class Post:
         lost: the probability that one is lost and nobody says so.
         foreign: the probability that one is followed by another about what is not ours, sent to an address of ours.
         false: the probability that one is followed by the news that a call which is up has ended.
-        addressed: events name the flow that they were addressed to, as callback URLs make them.
+        addressed: events name the workflow that they were addressed to, as callback URLs make them.
     """
 
     late: float = 0.0

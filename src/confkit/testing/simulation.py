@@ -64,7 +64,7 @@ def play(scenario: Scenario, *, runtime: RuntimeFactory = InProcessRuntime) -> S
     """Play a scenario from beginning to end.
 
     Args:
-        runtime: what the flows run on.
+        runtime: what the workflows run on.
 
     Raises:
         Stuck: it does not end, not even by cancelling it.

@@ -65,7 +65,7 @@ class Story:
         false: how many calls that were up were told to have ended.
         tasks: how many tasks were left over.
         ended: whether it did end.
-        crashes: whether the flows ran on something that crashes, so that steps were cut off.
+        crashes: whether the workflows ran on something that crashes, so that steps were cut off.
     """
 
     scenario: Scenario

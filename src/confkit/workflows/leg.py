@@ -1,6 +1,6 @@
 """The sequence of one leg: dial a party, wait for the answer, join, stay, and leave nothing behind.
 
-``leg`` is a flow (see :mod:`confkit.workflows.flow`). The other half of the sequence, ``meeting``, is in
+``leg`` is a workflow (see :mod:`confkit.workflows.flow`). The other half of the sequence, ``meeting``, is in
 :mod:`confkit.workflows.meeting`.
 """
 
@@ -85,7 +85,7 @@ async def leg(flow: Flow, brief: LegBrief) -> LegEnd:
 async def _dial(own: _Leg) -> None:
     """Create the call with the conference's or the bridge's id; or answer the one that has come in."""
     if own.brief.waits_for_release:
-        await own.until_let_on()
+        await own.until_released()
     try:
         dialled = await _create_call(own)
     except Withdrawn:
@@ -167,7 +167,7 @@ async def _join(own: _Leg) -> None:
         case Membership.ON_ANSWER:
             own.joined = True
         case Membership.NONE:
-            await own.until_let_on()  # until a second has answered, this one is held ready
+            await own.until_released()  # until a second has answered, this one is held ready
             if isinstance(own.into, Conference):
                 await _join_conference(own)
             else:
@@ -182,10 +182,10 @@ async def _join(own: _Leg) -> None:
 
 
 async def _join_conference(own: _Leg) -> None:
-    """Wait to be let on, and add the answered call; again, where the conference ended before it was in."""
+    """Wait to be released, and add the answered call; again, where the conference ended before it was in."""
     added = False
     while not added:
-        await own.until_let_on()
+        await own.until_released()
         added = await _add_member(own)
 
 
@@ -342,7 +342,7 @@ class _Leg:
         """What becomes of a party that is taken out now."""
         return Outcome.LEFT if self.joined else Outcome.CANCELLED
 
-    async def until_let_on(self) -> None:
+    async def until_released(self) -> None:
         """Take in what comes until the meeting says that it is the leg's turn."""
         while not self.released:
             await self.next(None)
@@ -480,7 +480,7 @@ class _News(TypedDict, total=False):
 
 
 def callback_url(callbacks: str | None, flow_id: str) -> str | None:
-    """The flow's id travels in the URL, so that a receiver delivers without looking anything up."""
+    """The workflow's id travels in the URL, so that a receiver delivers without looking anything up."""
     return None if callbacks is None else callbacks + flow_id
 
 

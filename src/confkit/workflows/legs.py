@@ -18,8 +18,8 @@ class LegStatus:
     """One leg as its meeting sees it.
 
     Args:
-        waits_for_release: it waits to be let on before it dials.
-        released: it has been let on to dial or to join, and has not joined yet.
+        waits_for_release: it waits to be released before it dials.
+        released: it may dial or join, and has not joined yet.
         left_behind: what the leg could not undo, one sentence.
         watches: it is over, and still looks out for a call that may have been made.
         told: its call is said to have ended, and nobody has asked.
@@ -185,7 +185,7 @@ class LegBoard:
                 self.emptied = True
             for status in self.present:
                 if status.stage is Stage.ANSWERED:
-                    status.released = False  # whoever was on the way in is let on again
+                    status.released = False  # whoever was on the way in is released again
         for status in out:
             status.out = True
         return out

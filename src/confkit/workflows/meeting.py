@@ -1,11 +1,11 @@
-"""The sequence, written once for every provider and every engine.
+"""The sequence, written once for every provider and every runtime.
 
 A meeting creates its conference, and one leg for each party dials it, waits until the party has answered, and adds
 the call to the conference as a member. Legs do not wait for one another. Fewer parties are bridged: where the
 platform has empty bridges, both are dialled into one; elsewhere two answered calls are connected.
 
-``meeting``, here, and ``leg``, in :mod:`confkit.workflows.leg`, are flows (see :mod:`confkit.workflows.flow`):
-sequential, without tasks, clocks or chance. Whatever may happen to a flow comes as a message, so what to do about it
+``meeting``, here, and ``leg``, in :mod:`confkit.workflows.leg`, are workflows (see :mod:`confkit.workflows.flow`):
+sequential, without tasks, clocks or chance. Whatever may happen to one comes as a message, so what to do about it
 is decided in one place, and an order to stop can never race with anything.
 """
 
@@ -126,7 +126,7 @@ async def _start_leg(flow: Flow, board: LegBoard, party: Party, incoming: Call |
     """Start a leg for a party."""
     brief = board.brief
     key = f"leg-{len(board.legs) + 1}"
-    # Seated before it starts: its first report may come at once.
+    # On the board before it starts: its first report may come at once.
     waits_for_release = board.dialling_makes_the_room
     board.legs[f"{flow.id}/{key}"] = LegStatus(id=f"{flow.id}/{key}", party=party, waits_for_release=waits_for_release)
     return await flow.spawn(
@@ -275,7 +275,7 @@ async def _end_orphan(flow: Flow, board: LegBoard, conference: Conference) -> No
 
 
 async def _add(flow: Flow, board: LegBoard, command: Add) -> None:
-    """One more party, within the policy; the flow takes one command at a time, so the maximum holds."""
+    """One more party, within the policy; the workflow takes one command at a time, so the maximum holds."""
     if len(board.taken) + len(board.told) >= board.brief.plan.limit:
         await _hang_up_who_is_only_told_to_have_ended(flow, board)  # a call that may be up takes up its place
     problems = problems_with_addition(command.party, [status.party for status in board.taken], board.brief.plan.limit)

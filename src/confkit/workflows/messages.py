@@ -1,6 +1,7 @@
-"""What flows say to each other and to the application: frozen values that survive serialisation.
+"""What workflows say to each other and to the application: frozen values that survive serialisation.
 
-A flow waits in one place only, its mailbox, so everything that it may have to react to is one of these.
+What happens to a workflow comes to one place only, its mailbox, so everything that it may have to react to is one of
+these.
 """
 
 from __future__ import annotations
@@ -69,12 +70,12 @@ class Failure:
 
 @frozen(kw_only=True)
 class MeetingBrief:
-    """The input of the flow ``meeting``.
+    """The input of the workflow ``meeting``.
 
     Args:
         owner: the mailbox of the application's handle.
         callbacks: the URL below which the provider reports events, ending in ``/``; ``None`` for none.
-        host: the provider's name.
+        provider: its name.
     """
 
     plan: Plan
@@ -90,10 +91,10 @@ class MeetingBrief:
 
 @frozen(kw_only=True)
 class LegBrief:
-    """The input of the flow ``leg``: one party and where it belongs.
+    """The input of the workflow ``leg``: one party and where it belongs.
 
     Args:
-        meeting: the flow that hears what becomes of the leg.
+        meeting: the workflow that hears what becomes of the leg.
         join_method: how its call is to get into the conference.
         waits_for_release: for ``Proceed``, before dialling: the conference has no id yet, and dialling makes it.
         named: the conference is a name, under which a call that is dialled into it makes it again when it has ended.
@@ -254,7 +255,7 @@ class Reply:
 
 @frozen(kw_only=True)
 class LegEnd:
-    """The result of the flow ``leg``."""
+    """The result of the workflow ``leg``."""
 
     outcome: Outcome
 
@@ -271,7 +272,7 @@ class EndReason(enum.Enum):
 
 @frozen(kw_only=True)
 class MeetingEnd:
-    """The result of the flow ``meeting``.
+    """The result of the workflow ``meeting``.
 
     Args:
         left_behind: calls and rooms that may still be up, one sentence each.

@@ -63,7 +63,7 @@ class Policy:
 
 @frozen(kw_only=True)
 class Plan:
-    """What a meeting is going to do; the input of its flow.
+    """What a meeting is going to do; the input of its workflow.
 
     Args:
         quorum: how many must join.
