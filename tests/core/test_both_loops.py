@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 from confkit_fake import FakeProvider
@@ -14,11 +16,21 @@ OURS = "+12018994444"
 PARTIES = [f"+1919555010{index}" for index in range(1, 6)]
 
 
+SHAPES: list[dict[str, Any]] = [
+    *({"shape": shape} for shape in ("explicit", "on_join", "from_call", "fused")),
+    *(
+        {"shape": "by_name", "joins": joins, "tells_room": tells_room}
+        for joins in ("dial", "add", "both")
+        for tells_room in ("reply", "event")
+    ),
+]
+
+
 @pytest.mark.parametrize("source", ["stream", "poll"])
-@pytest.mark.parametrize("shape", ["explicit", "on_join", "from_call", "fused"])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: " ".join(shape.values()))
 @pytest.mark.parametrize("count", [2, 5])
-async def test_a_meeting(shape: str, source: str, count: int) -> None:
-    provider = FakeProvider(shape=shape, events=source)
+async def test_a_meeting(shape: dict[str, Any], source: str, count: int) -> None:
+    provider = FakeProvider(events=source, **shape)
     async with AsyncClient(provider, caller_id=OURS) as client, client.connect(*PARTIES[:count]) as meeting:
         assert meeting.mode is (Mode.CONFERENCE if count > 2 else Mode.BRIDGE)
         assert [person.outcome for person in meeting.participants] == [Outcome.JOINED] * count

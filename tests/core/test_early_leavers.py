@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
 CALLER_ID = "+12018994444"
 ANN, BOB, CARA, DAN = "+19195550101", "+19195550102", "+19195550103", "+19195550104"
-SHAPES = ("explicit", "on_join", "from_call", "fused")
+SHAPES = ["explicit", "on_join", "from_call", "fused", "by_name"]
 SOURCES = ("stream", "poll")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -245,7 +246,7 @@ async def test_a_bridge_first() -> None:
     assert await fake.list_calls(into=bridge) == snapshot.calls
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape != "by_name"])  # where calls can be added
 async def test_a_bridge_grows_into_a_conference(shape: str) -> None:
     fake = FakeProvider(shape=shape)
     calls = [(await dial(fake, to, None)).call for to in (ANN, BOB)]
@@ -280,8 +281,11 @@ async def test_capabilities_say_what_is_there(shape: str, bridge: str, source: s
     assert capabilities.creation is {
         "on_join": ConferenceCreation.ON_JOIN,
         "from_call": ConferenceCreation.FROM_CALL,
+        "by_name": ConferenceCreation.BY_NAME,
     }.get(shape, ConferenceCreation.EXPLICIT)
-    assert capabilities.join_method is (JoinMethod.FUSED if shape in ("on_join", "fused") else JoinMethod.EXPLICIT)
+    assert capabilities.join_method is (
+        JoinMethod.FUSED if shape in ("on_join", "fused", "by_name") else JoinMethod.EXPLICIT
+    )
     assert ("bridge" in capabilities.play) is (bridge != "none")
 
 
@@ -342,3 +346,49 @@ async def test_the_ring_timeout_is_the_calls_own() -> None:
     assert call.ended_at is not None
     assert call.created_at is not None
     assert call.ended_at - call.created_at == timedelta(seconds=7)
+
+
+BY_NAME = [{"joins": joins, "tells_room": told} for joins in ("dial", "add", "both") for told in ("reply", "event")]
+
+
+@pytest.mark.parametrize("settings", BY_NAME, ids=lambda settings: " ".join(settings.values()))
+async def test_a_room_that_is_a_name_is_made_by_whoever_is_in_first(settings: dict[str, Any]) -> None:
+    fake = FakeProvider(shape="by_name", **settings)
+    room = await fake.create_conference(spec=ConferenceSpec(caller_id=OURS), op=op("room"))
+    assert room == Conference(provider="fake", key="room")
+    methods = fake.capabilities().join_methods
+    assert (
+        methods
+        == {
+            "dial": {JoinMethod.FUSED},
+            "add": {JoinMethod.EXPLICIT},
+            "both": {JoinMethod.FUSED, JoinMethod.EXPLICIT},
+        }[settings["joins"]]
+    )
+    for method in methods:
+        ids = set()
+        for number, address in enumerate((ANN, BOB)):
+            spec = CallSpec(to=address, caller_id=OURS, join_method=method)
+            dialled = await fake.create_call(spec=spec, op=op(f"{method.value} {number}"), into=room)
+            assert dialled.membership is (Membership.FUSED if method is JoinMethod.FUSED else Membership.EXPLICIT)
+            told = dialled.conference
+            fake.exchange.advance()
+            if method is JoinMethod.EXPLICIT:
+                member = await fake.add_member(
+                    conference=room, call=dialled.call, options=MemberOptions(), op=op(f"add {number}")
+                )
+                promised = settings["tells_room"] == "event"
+                assert member.state is (MemberState.JOINING if promised else MemberState.JOINED)
+                told = member.conference
+            assert (told is not None and told.id is not None) is (settings["tells_room"] == "reply")
+            place = fake.exchange.place_of(dialled.call.id)
+            assert place is not None
+            ids.add(place.conference_id)
+        (made,) = ids
+        shown = (await fake.fetch(ref=room)).conference
+        assert shown is not None
+        assert (shown.id, shown.key) == (made, "room")
+        for call in list(fake.exchange.calls.values()):
+            if call.state is not CallState.ENDED:
+                fake.exchange.hang_up(call.id)
+        assert (await fake.fetch(ref=room)).conference is None  # it has ended, and comes again

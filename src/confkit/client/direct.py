@@ -200,7 +200,10 @@ class Direct:
             one = await self.until_answered(one, timeout=patience)
             if joins_itself:
                 return await _until_in(self, self._rooms, one, conference)
-            return await self.add_member(conference, one)
+            member = await self.add_member(conference, one)
+            if member.state is not MemberState.JOINING:
+                return member
+            return await _until_in(self, self._rooms, one, conference)  # the reply was a promise
         except ProviderError as error:
             if not (isinstance(error, Conflict) and error.operation in ("until_answered", "join")):
                 error.left_behind = (f"the call to {masked(one.to) or one.id} may still be up",)

@@ -49,6 +49,7 @@ class Facts:
         left: member ids with the earliest instant at which each was seen to be out; it outweighs ``joined``.
         ended: when the call ended, with the cause; of several, the earliest.
         outcome: what the leg's own workflow concluded.
+        promised: the reply to its joining was a promise, so that somebody must tell when it is in.
     """
 
     call_id: str | None = None
@@ -62,6 +63,7 @@ class Facts:
     hold: Change | None = None
     outcome: tuple[datetime, str] | None = None
     error: str | None = None
+    promised: bool = False
 
     def merge(self, other: Facts) -> Facts:
         """What both say together. Most facts say little, so what is not said is not compared."""
@@ -77,6 +79,7 @@ class Facts:
             hold=self.hold if other.hold is None else _newest(self.hold, other.hold),
             outcome=self.outcome if other.outcome is None else _least(self.outcome, other.outcome),
             error=self.error if other.error is None else _least(self.error, other.error),
+            promised=self.promised or other.promised,
         )
 
     def participant(self, id_: str, party: Party) -> Participant:
@@ -178,6 +181,8 @@ def facts_in_report(report: LegReport, at: datetime) -> Facts:
             known |= {"answered_at": at, "joined": frozenset({(member, at)})}
         case Stage.UPDATED if report.member is not None and report.member.state is MemberState.LEFT:
             known["left"] = frozenset({(report.member.id, at)})
+        case Stage.UPDATED if report.member is not None and report.member.state is MemberState.JOINING:
+            known["promised"] = True
         case Stage.ENDED if report.outcome is not None:
             error = report.failure.message if report.failure else None
             known |= {"outcome": (at, report.outcome.value), "error": error}
@@ -232,6 +237,11 @@ class Roster:
             facts.call_id is not None and facts.answered_at is None and not facts.is_over
             for _, facts in self.legs.values()
         )
+
+    @property
+    def promised(self) -> bool:
+        """Whether there is somebody who is to be in by a promise, and is not yet."""
+        return any(facts.promised and not (facts.is_in or facts.is_over) for _, facts in self.legs.values())
 
     @property
     def calls(self) -> int:

@@ -92,15 +92,16 @@ class Poller:
                 looked = anyio.current_time()
                 continue
             if roster.dialling or not fresh:  # when the last one has been dialled, a look tells of all
-                # Who has answered and is being added is waited for, not asked about.
-                joining = self._steps.capabilities.join_method is JoinMethod.EXPLICIT and not (roster.ringing or fresh)
-                with anyio.CancelScope(deadline=looked + (STEADY_POLL if roster.settled or joining else pause)):
+                # Who has answered and is being added is not asked about: the reply tells, unless it only promises.
+                adding = self._steps.capabilities.join_method is JoinMethod.EXPLICIT and not (roster.ringing or fresh)
+                steady = roster.settled or (adding and not roster.promised)
+                with anyio.CancelScope(deadline=looked + (STEADY_POLL if steady else pause)):
                     await view.changed()
                     continue
             pause = FIRST_POLL if fresh else min(pause * 2, self._steps.capabilities.poll_interval.total_seconds())
             fresh = False
             looks += 1
-            await self._look(view, members=roster.settled and looks % MEMBERS_EVERY == 0)
+            await self._look(view, members=roster.promised or (roster.settled and looks % MEMBERS_EVERY == 0))
             looked = anyio.current_time()
 
     def _can_be_looked_at(self, view: MeetingView) -> bool:

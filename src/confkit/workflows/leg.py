@@ -206,7 +206,7 @@ async def _add_member(own: _Leg) -> bool:
     own.member = member
     own.into = member.conference
     own.joined = own.joined or member.state is MemberState.JOINED
-    if member.conference.id is not None:
+    if member.conference.id is not None or not own.joined:
         await own.report(Stage.UPDATED, conference_id=member.conference.id)
     return True
 

@@ -171,7 +171,8 @@ class FakeSettings:
         methods = {JoinMethod.FUSED: dials_in, JoinMethod.EXPLICIT: adds}
         bridged = self.bridge is not Bridging.NONE
         finds = {"create_call", "transfer", "answer_call"}
-        if bridged or adds:
+        adds_bridged = adds or (bridged and not by_name)
+        if adds_bridged:
             finds.add("add_member")
         if creation is ConferenceCreation.EXPLICIT:
             finds.add("create_conference")
@@ -189,7 +190,7 @@ class FakeSettings:
             record=frozenset(targets - {"member"} | {"pause"}),
             end_hangs_up=self.end_hangs_up,
             answers_into=frozenset({"conference", "bridge"} if bridged else {"conference"}),
-            bridge_to_conference=bridged,
+            bridge_to_conference=bridged and adds_bridged,
             events=frozenset({self.events, EventSource.POLL}),
             idempotency=self.idempotency,
             reconcilable=frozenset(finds),

@@ -612,7 +612,7 @@ class FakeProvider(ProviderSpec):
         if conference is None:
             if ref.id is not None:
                 raise ExchangeError(ErrorCode.CONFERENCE_NOT_FOUND, ref.id)
-            return models.Snapshot(conference=ref, calls=self._calls_of(ref))
+            return models.Snapshot(calls=self._calls_of(ref))
         return models.Snapshot(
             conference=translate.conference(conference),
             members=tuple(self._member(each) for each in self.exchange.members_of(conference.id) if self._shows(each)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from confkit.models.capabilities import JoinMethod
+from confkit.models.capabilities import ConferenceCreation, JoinMethod
 from confkit.models.errors import CapacityReached, Conflict, NotFound
 from confkit.models.records import (
     CallState,
@@ -50,6 +50,8 @@ class ConferenceRules(RuleGroup):
             if fixture.capabilities.join_method is JoinMethod.EXPLICIT:
                 member = await fixture.ask("add_member", conference=conference, call=call, options=MemberOptions())
                 conference = member.conference
+            if fixture.capabilities.creation is ConferenceCreation.BY_NAME:
+                conference = await fixture.materialised(conference)  # by its name, if no reply has told the id
             check(conference.id is not None, rules.GETS_ITS_ID, "it has none")
             shown = (await fixture.fetch(conference)).conference
             check(shown is not None and shown.id == conference.id, rules.GETS_ITS_ID, "it is not that conference's")

@@ -239,7 +239,7 @@ class Fixture:
             member = await self.inside(room.conference, call)
         else:
             member = await self.ask("add_member", conference=room.conference, call=call, options=MemberOptions())
-            room.conference = evolve(room.conference, id=member.conference.id)
+            room.conference = await self.materialised(evolve(room.conference, id=member.conference.id))
             member = await self.inside(room.conference, call)
         room.addresses.append(address)
         room.calls.append(call)
