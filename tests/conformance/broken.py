@@ -20,12 +20,12 @@ from confkit.provider import (
     Capabilities,
     Conference,
     ConferencePatch,
+    ConferenceSpec,
     Conflict,
     Dialled,
     EndCause,
     Event,
     FindHint,
-    Idempotency,
     Member,
     MemberOptions,
     MemberPatch,
@@ -331,12 +331,28 @@ class HidesItsBridge(FakeProvider):
         return evolve(can, bridging=Bridging.NONE, bridge_to_conference=False, reconcilable=finds)
 
 
-@caught_by("test_the_same_intent_again", whole=True)
+@caught_by("test_the_same_op_twice", whole=True)
 class ClaimsIdempotency(FakeProvider):
     @hookimpl
     def capabilities(self) -> Capabilities:
-        window = timedelta(minutes=1)
-        return evolve(super().capabilities(), idempotency=Idempotency.KEY, idempotency_window=window)
+        return evolve(super().capabilities(), idempotent=frozenset({"transfer"}))
+
+
+@caught_by("test_the_same_op_twice", client_ids=True)
+class AnswersADuplicateWithNothing(FakeProvider):
+    """As it may be where the platform knows the key: it says that it has done it, and not what."""
+
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        can = super().capabilities()
+        return evolve(can, reconcilable=can.reconcilable - {"create_conference"})
+
+    @hookimpl
+    async def create_conference(self, spec: ConferenceSpec, op: Op) -> Conference:
+        created = await super().create_conference(spec=spec, op=op)
+        if op.attempt > 1:
+            raise OutcomeUnknown("a duplicate", provider=self.name, operation="create_conference", answered=True)
+        return created
 
 
 @caught_by("test_moving_calls_from_a_bridge")

@@ -19,8 +19,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "from_call": {"shape": "from_call", "max_members": None},
     "fused": {"shape": "fused", "max_members": 6},
     "poll": {"events": "poll"},
-    "client-ids": {"idempotency": "client_id"},
-    "on_join-poll": {"shape": "on_join", "events": "poll", "idempotency": "client_id", "end_hangs_up": True},
+    "client-ids": {"client_ids": True},
+    "on_join-poll": {"shape": "on_join", "events": "poll", "client_ids": True, "end_hangs_up": True},
 }
 
 

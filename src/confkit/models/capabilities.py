@@ -41,14 +41,6 @@ class EventSource(enum.Enum):
     POLL = "poll"
 
 
-class Idempotency(enum.Enum):
-    """What makes re-sending a request safe: nothing, a key within a window, or an id that we choose."""
-
-    NONE = "none"
-    KEY = "key"
-    CLIENT_ID = "client_id"
-
-
 @frozen(kw_only=True)
 class RateClass:
     """A limit that the platform enforces: so many requests per so long.
@@ -89,6 +81,11 @@ class Capabilities:
         admits: of ``conference``, ``bridge``: into what a call that came in can be answered.
         bridge_to_conference: whether an answered call can be moved from a bridge into a conference.
         finds: the operations whose lost requests ``find`` can look up.
+        idempotent: the operations that, sent again with the same ``op.key``, have no second effect: the platform keeps
+            a key, or the key becomes the id of what they make. Alone, or with what they are about, as in
+            ``RateClass.costs``: ``play:conference``. A request whose outcome is unknown is sent again only where its
+            operation stands here; what is the same twice anyway, such as a hang-up, need not. The second reply must
+            give the result of the first, or the operation must be ``reconcilable`` too.
         idempotency_window: how long a key is remembered; ``None`` for as long as the resource exists.
         poll_interval: the pause between two polls of a meeting's calls while someone is still being rung.
     """
@@ -106,7 +103,7 @@ class Capabilities:
     answers_into: frozenset[str] = frozenset()
     bridge_to_conference: bool = False
     events: frozenset[EventSource] = frozenset()
-    idempotency: Idempotency = Idempotency.NONE
+    idempotent: frozenset[str] = frozenset()
     idempotency_window: timedelta | None = None
     reconcilable: frozenset[str] = frozenset()
     rates: tuple[RateClass, ...] = ()
@@ -127,7 +124,7 @@ class Capabilities:
             "answers callers into": sorted(self.answers_into),
             "bridge to conference": self.bridge_to_conference,
             "events": sorted(source.value for source in self.events),
-            "idempotency": self.idempotency.value,
+            "idempotent": sorted(self.idempotent),
             "reconcilable": sorted(self.reconcilable),
             "rates": [
                 f"{rate.name}: {rate.limit} per {rate.per.total_seconds():g} s ({rate.scope})" for rate in self.rates

@@ -20,7 +20,6 @@ from confkit.models.capabilities import (
     Capabilities,
     ConferenceCreation,
     EventSource,
-    Idempotency,
     JoinMethod,
     RateClass,
 )
@@ -157,7 +156,6 @@ __all__ = [
     "FindHint",
     "Http",
     "HttpSettings",
-    "Idempotency",
     "IncomingCall",
     "InsufficientFunds",
     "InvalidRequest",
@@ -218,7 +216,13 @@ __all__ = [
 ]
 
 
+#: What was here, and what to write instead.
+_GONE = {"Idempotency": "list the operations: Capabilities(idempotent=frozenset({'create_call'}))"}
+
+
 def __getattr__(name: str) -> object:
+    if name in _GONE:
+        raise ImportError(f"there is no {name} any more: {_GONE[name]}")
     if name not in _PLACE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(import_module(_PLACE_OF[name]), name)

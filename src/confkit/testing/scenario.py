@@ -151,7 +151,7 @@ class Scenario:
     shape: str = "explicit"
     bridge: str = "after"
     events: str = "stream"
-    idempotency: str = "none"
+    client_ids: bool = False
     rates: str = "off"
     strict: bool = False
     latency: float = 0.0
@@ -172,7 +172,7 @@ class Scenario:
             "shape": self.shape,
             "bridge": self.bridge,
             "events": self.events,
-            "idempotency": self.idempotency,
+            "client_ids": self.client_ids,
             "rates": self.rates,
             "latency": self.latency,
             "end_hangs_up": self.end_hangs_up,
@@ -217,7 +217,7 @@ def draw(seed: int) -> Scenario:
             shape=chance.choice(("explicit", "on_join", "from_call", "fused")),
             bridge=chance.choice(("after", "first", "none")),
             events=events,
-            idempotency=chance.choice(("none", "client_id")),
+            client_ids=chance.choice((False, True)),
             rates=rates,
             strict=rates != "off" and chance.random() < 0.2,
             latency=chance.choice((0.0, 0.0, 0.05, 0.3)),

@@ -32,7 +32,6 @@ from confkit.provider import (
     EventSource,
     FindHint,
     Http,
-    Idempotency,
     InvalidRequest,
     JoinMethod,
     Media,
@@ -102,7 +101,6 @@ def capabilities(settings: BandwidthSettings) -> Capabilities:
         end_hangs_up=False,
         bridge_to_conference=False,
         events=frozenset({EventSource.WEBHOOK, EventSource.POLL}),
-        idempotency=Idempotency.NONE,
         reconcilable=frozenset({"create_call", "add_member"}),
         rates=rates(settings),
     )

@@ -9,7 +9,7 @@ from typing import Final
 from attrs import field, frozen, validators
 from attrs.converters import to_bool
 
-from confkit.provider import Bridging, Capabilities, ConferenceCreation, EventSource, Idempotency, JoinMethod, RateClass
+from confkit.provider import Bridging, Capabilities, ConferenceCreation, EventSource, JoinMethod, RateClass
 
 MAX_TEXT: Final = 1000
 
@@ -82,13 +82,6 @@ RATES: Final[dict[Rates, tuple[RateClass, ...]]] = {
 }
 
 
-def _idempotency(value: str | Idempotency) -> Idempotency:
-    kind = Idempotency(value)
-    if kind is Idempotency.KEY:
-        raise ValueError("the fake has 'none' and 'client_id'")
-    return kind
-
-
 def _events(value: str | EventSource) -> EventSource:
     source = EventSource(value)
     if source is EventSource.WEBHOOK:
@@ -117,7 +110,7 @@ class FakeSettings:
         latency: seconds that each request takes on its way, there and back.
         answer_after: seconds until unscripted parties answer.
         rates: ``off``, or ``bandwidth`` for limits like those of Bandwidth v1.
-        idempotency: ``none``, or ``client_id`` where the intent's key becomes the id of what it creates.
+        client_ids: the intent's key becomes the id of what it creates, and a repeated request gives what exists.
         end_hangs_up: ending a conference hangs up its members' calls.
         lists_ended: lists, look-ups and conferences show calls and members that are over, too; otherwise only the
             living, so that an empty look-up proves nothing (as Twilio's list of participants).
@@ -131,7 +124,7 @@ class FakeSettings:
     latency: float = field(default=0.0, converter=float, validator=validators.ge(0))
     answer_after: float = field(default=0.0, converter=float, validator=validators.ge(0))
     rates: Rates = field(default=Rates.OFF, converter=Rates)
-    idempotency: Idempotency = field(default=Idempotency.NONE, converter=_idempotency)
+    client_ids: bool = field(default=False, converter=to_bool)
     end_hangs_up: bool = field(default=False, converter=to_bool)
     lists_ended: bool = field(default=True, converter=to_bool)
     whole_seconds: bool = field(default=False, converter=to_bool)
@@ -165,7 +158,7 @@ class FakeSettings:
             answers_into=frozenset({"conference", "bridge"} if bridged else {"conference"}),
             bridge_to_conference=bridged,
             events=frozenset({self.events, EventSource.POLL}),
-            idempotency=self.idempotency,
+            idempotent=frozenset(finds if self.client_ids else ()),
             reconcilable=frozenset(finds),
             rates=RATES[self.rates],
         )

@@ -13,7 +13,6 @@ from confkit.provider import (
     Conflict,
     Event,
     EventSource,
-    Idempotency,
     InvalidRequest,
     JoinMethod,
     OutcomeUnknown,
@@ -96,7 +95,7 @@ class FakeProvider(ProviderSpec):
         latency: float = 0.0,
         answer_after: float = 0.0,
         rates: Rates | str = Rates.OFF,
-        idempotency: Idempotency | str = Idempotency.NONE,
+        client_ids: bool = False,
         end_hangs_up: bool = False,
         lists_ended: bool = True,
         whole_seconds: bool = False,
@@ -109,7 +108,7 @@ class FakeProvider(ProviderSpec):
             latency=latency,
             answer_after=answer_after,
             rates=rates,
-            idempotency=idempotency,
+            client_ids=client_ids,
             end_hangs_up=end_hangs_up,
             lists_ended=lists_ended,
             whole_seconds=whole_seconds,
@@ -183,7 +182,7 @@ class FakeProvider(ProviderSpec):
             return models.Conference(provider=self.name, key=op.key)
 
         def execute() -> models.Conference:
-            existing = self.exchange.conferences.get(op.key) if self._client_ids else None
+            existing = self.exchange.conferences.get(op.key) if self.settings.client_ids else None
             record = existing or self._new_conference(op.key, spec.caller_id, spec, id=self._id(op))
             record.notes["op"] = op.key
             return translate.conference(record)
@@ -198,7 +197,7 @@ class FakeProvider(ProviderSpec):
         self._check_options("create_call", spec.provider_options, ())
 
         def execute() -> models.Dialled:
-            existing = self.exchange.calls.get(op.key) if self._client_ids else None
+            existing = self.exchange.calls.get(op.key) if self.settings.client_ids else None
             return self._dialled(existing or self._dial(spec, op, into), into)
 
         return await self._wire.mutate("create_call", op, execute)
@@ -241,7 +240,7 @@ class FakeProvider(ProviderSpec):
         self._check_options("add_member", options.provider_options, ())
 
         def execute() -> models.Member:
-            existing = self.exchange.members.get(op.key) if self._client_ids else None
+            existing = self.exchange.members.get(op.key) if self.settings.client_ids else None
             return self._member(existing or self._add(conference, call, options, op))
 
         return await self._wire.mutate("add_member", op, execute)
@@ -281,7 +280,7 @@ class FakeProvider(ProviderSpec):
             )
 
         def execute() -> models.Bridge:
-            existing = self.exchange.bridges.get(op.key) if self._client_ids else None
+            existing = self.exchange.bridges.get(op.key) if self.settings.client_ids else None
             record = existing or self.exchange.create_bridge(
                 [call.id for call in calls], id=self._id(op), notes={"op": op.key}
             )
@@ -342,7 +341,7 @@ class FakeProvider(ProviderSpec):
         """Hand an answered call over to another address."""
 
         def execute() -> models.Call:
-            existing = self.exchange.calls.get(op.key) if self._client_ids else None
+            existing = self.exchange.calls.get(op.key) if self.settings.client_ids else None
             record = existing or self.exchange.transfer(
                 call.id, to, caller_id=caller_id, id=self._id(op), notes={"op": op.key}
             )
@@ -358,7 +357,7 @@ class FakeProvider(ProviderSpec):
 
         def execute() -> models.Dialled:
             record = self.exchange.call(call.id)
-            if self._client_ids and record.notes.get("op") == op.key:
+            if self.settings.client_ids and record.notes.get("op") == op.key:
                 return self._dialled(record, into)
             if isinstance(into, models.Bridge):
                 self.exchange.answer(call.id, bridge_id=into.id)
@@ -411,15 +410,11 @@ class FakeProvider(ProviderSpec):
     # The platform's own ways
 
     @property
-    def _client_ids(self) -> bool:
-        return self.settings.idempotency is Idempotency.CLIENT_ID
-
-    @property
     def _fused(self) -> bool:
         return self._capabilities.join_method is JoinMethod.FUSED
 
     def _id(self, op: models.Op) -> str | None:
-        return op.key if self._client_ids else None
+        return op.key if self.settings.client_ids else None
 
     def _dial(
         self, spec: models.CallSpec, op: models.Op, into: models.Conference | models.Bridge | None

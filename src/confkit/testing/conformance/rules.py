@@ -175,7 +175,13 @@ CONTEXT = Rule("errors", "A portable error keeps the provider's own account of i
 # Idempotency
 
 SAME_INTENT = Rule(
-    "capabilities", "Where idempotency is declared, a request sent again with the same op.key has no second effect"
+    "capabilities",
+    "An operation that is declared idempotent has no second effect when it is sent again with its op.key",
+)
+SAME_RESULT = Rule(
+    "capabilities",
+    "The second reply to an idempotent operation gives the result of the first; or it is a Conflict or OutcomeUnknown,"
+    " and the operation is reconcilable too",
 )
 UNDECLARED_KEY = Rule("capabilities", "Idempotency that is there is declared")
 FINDS = Rule("find", "find shows what a request that was lost did create")
