@@ -300,6 +300,20 @@ class LiesAboutHold(FakeProvider):
         await super().update_member(member=member, patch=evolve(patch, hold=None), op=op)
 
 
+@caught_by("test_change_several_settings_of_a_member", whole=True)
+class MutesOnlyOrHolds(FakeProvider):
+    @hookimpl
+    async def update_member(self, member: Member, patch: MemberPatch, op: Op) -> None:
+        await super().update_member(member=member, patch=patch.parts[0], op=op)
+
+
+@caught_by("test_capabilities_make_sense", whole=True)
+class DeclaresThatADialIsSeveralRequests(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), compound=frozenset({"create_call:conference"}))
+
+
 @caught_by("test_a_change_that_is_not_declared")
 class HidesThatItMutes(FakeProvider):
     @hookimpl

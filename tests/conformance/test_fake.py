@@ -19,7 +19,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "from_call": {"shape": "from_call", "max_members": None},
     "fused": {"shape": "fused", "max_members": 6},
     "poll": {"events": "poll"},
-    "client-ids": {"client_ids": True},
+    "client-ids": {"client_ids": True, "single_patches": True},
     "on_join-poll": {"shape": "on_join", "events": "poll", "client_ids": True, "end_hangs_up": True},
 }
 

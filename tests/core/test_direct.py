@@ -427,3 +427,19 @@ async def test_conferences_are_not_remembered_for_ever(monkeypatch: pytest.Monke
         assert [remembered.now(each).id is not None for each in made] == [False, True, True]
         await calls.direct.end_conference(made[2])
         assert [remembered.now(each).id is not None for each in made] == [False, True, False]
+
+
+@pytest.mark.parametrize("single", [True, False])
+async def test_settings_are_changed_together_or_one_by_one(single: bool) -> None:
+    provider = FakeProvider(single_patches=single)
+    async with client(provider) as calls:
+        conference = await calls.direct.create_conference()
+        dialled = await calls.direct.create_call(ANN, into=conference)
+        member = await calls.direct.join(dialled, conference)
+        await calls.direct.update_member(member, mute=True, hold=True)
+        await calls.direct.update_conference(conference, mute=False, hold=True)
+        assert (provider.exchange.members[member.id].mute, provider.exchange.members[member.id].hold) == (True, True)
+    each = 2 if single else 1
+    assert (sent(provider)["update_member"], sent(provider)["update_conference"]) == (each, each)
+    keys = [request.op_key for request in provider.requests if request.operation == "update_member"]
+    assert len(set(keys)) == each

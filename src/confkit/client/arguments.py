@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from confkit.models.capabilities import Capabilities, ConferenceCreation
+from confkit.models.capabilities import Capabilities, ConferenceCreation, Patches
 from confkit.models.durations import Duration, duration
 from confkit.models.errors import InvalidRequest, PolicyError, Unsupported
 from confkit.models.events import IncomingCall
@@ -16,6 +16,7 @@ from confkit.models.records import (
     Call,
     CallState,
     Conference,
+    ConferencePatch,
     Dialled,
     Media,
     Member,
@@ -26,6 +27,7 @@ from confkit.steps.executor import Steps
 from confkit.workflows.policy import kind_of, problem_with_caller_id
 
 Target = Conference | Member | Call | Bridge
+P = TypeVar("P", MemberPatch, ConferencePatch)
 
 
 def refuse_reference(
@@ -210,6 +212,11 @@ def refuse_recording(capabilities: Capabilities, target: str, action: RecordActi
     for capability in wanted:
         if capability not in capabilities.record:
             raise Unsupported(f"record: {capability}", operation="record")
+
+
+def parts_of(capabilities: Capabilities, patch: P) -> tuple[P, ...]:
+    """What of a patch is sent with one request each."""
+    return patch.parts if capabilities.patches is Patches.SINGLE else (patch,)
 
 
 def refuse_patch(capabilities: Capabilities, patch: MemberPatch) -> None:

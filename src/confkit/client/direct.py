@@ -24,6 +24,7 @@ from confkit.client.arguments import (
     caller,
     file,
     options_of,
+    parts_of,
     refuse_media,
     refuse_patch,
     refuse_recording,
@@ -247,13 +248,17 @@ class Direct:
         deaf: bool | None = None,
         coach: str | None = None,
     ) -> None:
-        """Mute, hold, deafen or coach a member; ``None`` leaves a setting as it is."""
+        """Mute, hold, deafen or coach a member; ``None`` leaves a setting as it is.
+
+        With ``Patches.SINGLE`` each is a step of its own; when one fails, those before it stand.
+        """
         self._expect("update_member", "member", member, Member)
         refuse_type("update_member", bool | None, mute=mute, hold=hold, deaf=deaf)
         refuse_type("update_member", str | None, coach=coach)
         patch = MemberPatch(mute=mute, hold=hold, deaf=deaf, coach=coach)
         refuse_patch(self._steps.capabilities, patch)
-        await self._do("update_member", member, patch)
+        for part in parts_of(self._steps.capabilities, patch):
+            await self._do("update_member", member, part)
 
     async def remove_member(self, member: Member) -> None:
         """Take a member out of its conference; whether its call stays up is the provider's way."""
@@ -263,10 +268,11 @@ class Direct:
     async def update_conference(
         self, conference: Conference, *, mute: bool | None = None, hold: bool | None = None
     ) -> None:
-        """Mute or hold everyone in a conference."""
+        """Mute or hold everyone in a conference; several settings are as those of ``update_member``."""
         self._expect("update_conference", "conference", conference, Conference)
         refuse_type("update_conference", bool | None, mute=mute, hold=hold)
-        await self._do("update_conference", conference, ConferencePatch(mute=mute, hold=hold))
+        for part in parts_of(self._steps.capabilities, ConferencePatch(mute=mute, hold=hold)):
+            await self._do("update_conference", conference, part)
 
     async def end_conference(self, conference: Conference) -> None:
         """End a conference; ending one that has ended succeeds."""

@@ -41,6 +41,13 @@ class EventSource(enum.Enum):
     POLL = "poll"
 
 
+class Patches(enum.Enum):
+    """How many settings of a member or a conference one request changes."""
+
+    SINGLE = "single"
+    ANY = "any"
+
+
 @frozen(kw_only=True)
 class RateClass:
     """A limit that the platform enforces: so many requests per so long.
@@ -87,6 +94,10 @@ class Capabilities:
             operation stands here; what is the same twice anyway, such as a hang-up, need not. The second reply must
             give the result of the first, or the operation must be ``reconcilable`` too.
         idempotency_window: how long a key is remembered; ``None`` for as long as the resource exists.
+        compound: the operations that take several requests which change something: all of them, or only those with a
+            detail, such as ``play:member`` or ``add_member:mute``. Any other is one request; ``create_call`` always is.
+        patches: whether ``update_member`` and ``update_conference`` change any number of settings with one request, or
+            a single one: then the core sends the flags of a patch one after the other.
         poll_interval: the pause between two polls of a meeting's calls while someone is still being rung.
     """
 
@@ -108,6 +119,8 @@ class Capabilities:
     reconcilable: frozenset[str] = frozenset()
     rates: tuple[RateClass, ...] = ()
     poll_interval: timedelta = timedelta(seconds=1)
+    compound: frozenset[str] = frozenset()
+    patches: Patches = Patches.ANY
 
     def rows(self) -> dict[str, Any]:
         """The record as plain values, for tables and JSON: names of enums, sorted lists, seconds."""
@@ -125,6 +138,8 @@ class Capabilities:
             "bridge to conference": self.bridge_to_conference,
             "events": sorted(source.value for source in self.events),
             "idempotent": sorted(self.idempotent),
+            "several requests": sorted(self.compound),
+            "settings in one request": self.patches.value,
             "reconcilable": sorted(self.reconcilable),
             "rates": [
                 f"{rate.name}: {rate.limit} per {rate.per.total_seconds():g} s ({rate.scope})" for rate in self.rates

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from confkit.models.addresses import canonical, masked
 from confkit.models.text import one_line
@@ -255,6 +255,11 @@ class MemberPatch:
     deaf: bool | None = None
     coach: str | None = None
 
+    @property
+    def parts(self) -> tuple[MemberPatch, ...]:
+        """The same as patches of one setting each, in the order of the fields."""
+        return tuple(MemberPatch(**{name: value}) for name, value in asdict(self).items() if value is not None)
+
 
 @frozen(kw_only=True)
 class ConferencePatch:
@@ -262,6 +267,11 @@ class ConferencePatch:
 
     mute: bool | None = None
     hold: bool | None = None
+
+    @property
+    def parts(self) -> tuple[ConferencePatch, ...]:
+        """The same as patches of one setting each, in the order of the fields."""
+        return tuple(ConferencePatch(**{name: value}) for name, value in asdict(self).items() if value is not None)
 
 
 @frozen(kw_only=True)

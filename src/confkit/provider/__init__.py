@@ -21,6 +21,7 @@ from confkit.models.capabilities import (
     ConferenceCreation,
     EventSource,
     JoinMethod,
+    Patches,
     RateClass,
 )
 from confkit.models.errors import (
@@ -176,6 +177,7 @@ __all__ = [
     "Op",
     "OutcomeUnknown",
     "Party",
+    "Patches",
     "PermissionDenied",
     "PlaybackEnded",
     "PlaybackStarted",

@@ -69,6 +69,18 @@ CAPABILITIES: Final = Capabilities(
     events=frozenset({EventSource.STREAM}),
     idempotent=frozenset({"create_conference", "create_call", "add_member", "create_bridge", "answer_call", "play"}),
     reconcilable=frozenset({"create_conference", "create_call", "add_member", "create_bridge"}),
+    compound=frozenset(
+        {
+            "add_member:mute",
+            "create_bridge",
+            "end_conference",
+            "play:call",
+            "play:member",
+            "record:call",
+            "update_conference",
+            "update_member:coach",
+        }
+    ),
 )
 
 #: How long an event may take after the channel that it is about has gone, in seconds.

@@ -9,7 +9,7 @@ from typing import Final
 from attrs import field, frozen, validators
 from attrs.converters import to_bool
 
-from confkit.provider import Bridging, Capabilities, ConferenceCreation, EventSource, JoinMethod, RateClass
+from confkit.provider import Bridging, Capabilities, ConferenceCreation, EventSource, JoinMethod, Patches, RateClass
 
 MAX_TEXT: Final = 1000
 
@@ -112,6 +112,7 @@ class FakeSettings:
         rates: ``off``, or ``bandwidth`` for limits like those of Bandwidth v1.
         client_ids: the intent's key becomes the id of what it creates, and a repeated request gives what exists.
         end_hangs_up: ending a conference hangs up its members' calls.
+        single_patches: one request changes one setting of a member or a conference (Telnyx).
         lists_ended: lists, look-ups and conferences show calls and members that are over, too; otherwise only the
             living, so that an empty look-up proves nothing (as Twilio's list of participants).
         whole_seconds: instants are written without fractions (Bandwidth v1, Twilio).
@@ -126,6 +127,7 @@ class FakeSettings:
     rates: Rates = field(default=Rates.OFF, converter=Rates)
     client_ids: bool = field(default=False, converter=to_bool)
     end_hangs_up: bool = field(default=False, converter=to_bool)
+    single_patches: bool = field(default=False, converter=to_bool)
     lists_ended: bool = field(default=True, converter=to_bool)
     whole_seconds: bool = field(default=False, converter=to_bool)
 
@@ -161,4 +163,5 @@ class FakeSettings:
             idempotent=frozenset(finds if self.client_ids else ()),
             reconcilable=frozenset(finds),
             rates=RATES[self.rates],
+            patches=Patches.SINGLE if self.single_patches else Patches.ANY,
         )

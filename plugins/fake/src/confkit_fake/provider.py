@@ -97,6 +97,7 @@ class FakeProvider(ProviderSpec):
         rates: Rates | str = Rates.OFF,
         client_ids: bool = False,
         end_hangs_up: bool = False,
+        single_patches: bool = False,
         lists_ended: bool = True,
         whole_seconds: bool = False,
     ) -> None:
@@ -110,6 +111,7 @@ class FakeProvider(ProviderSpec):
             rates=rates,
             client_ids=client_ids,
             end_hangs_up=end_hangs_up,
+            single_patches=single_patches,
             lists_ended=lists_ended,
             whole_seconds=whole_seconds,
         )
@@ -248,6 +250,7 @@ class FakeProvider(ProviderSpec):
     @hookimpl
     async def update_member(self, member: models.Member, patch: models.MemberPatch, op: models.Op) -> None:
         """Mute, hold, deafen or coach one member."""
+        self._check_patch("update_member", patch)
         await self._wire.mutate(
             "update_member",
             op,
@@ -261,6 +264,7 @@ class FakeProvider(ProviderSpec):
         self, conference: models.Conference, patch: models.ConferencePatch, op: models.Op
     ) -> None:
         """Mute or hold everyone."""
+        self._check_patch("update_conference", patch)
         await self._wire.mutate(
             "update_conference",
             op,
@@ -587,6 +591,10 @@ class FakeProvider(ProviderSpec):
         if operation == "create_conference":
             return tuple(translate.conference(room) for room in exchange.conferences.values() if made(room))
         return tuple(translate.bridge(bridge) for bridge in exchange.bridges.values() if made(bridge))
+
+    def _check_patch(self, operation: str, patch: models.MemberPatch | models.ConferencePatch) -> None:
+        if self.settings.single_patches and len(patch.parts) > 1:
+            raise InvalidRequest("one setting at a time", provider=self.name, operation=operation)
 
     def _check_options(self, operation: str, given: Mapping[str, Any], known: Collection[str]) -> None:
         if unknown := sorted(set(given) - set(known)):

@@ -73,8 +73,6 @@ class DeclarationRules(RuleGroup):
             check(not differing, rules.CHOSEN, f"{declared} gives one that differs in {', '.join(differing)}")
             wrong = [fault.value for fault in ALWAYS & harness.lacks]
             check(not wrong, rules.CHOSEN, f"its harness excepts {' and '.join(sorted(wrong))}")
-            dials = [name for name in harness.compound if name.partition(":")[0] == "create_call"]
-            check(not dials, rules.CHOSEN, "its harness declares create_call as compound")
 
     async def test_capabilities_make_sense(self, harness: Harness) -> None:
         async with on_fixture(harness) as fixture:
@@ -84,6 +82,10 @@ class DeclarationRules(RuleGroup):
             impossible = sorted(each for each in fixture.capabilities.reconcilable if not self._makes_something(each))
             check(not impossible, rules.DECLARED, f"finds has {', '.join(impossible)}, which makes nothing here")
             self._rates(fixture.capabilities)
+            compound = {name.partition(":")[0] for name in fixture.capabilities.compound}
+            strange = sorted(compound - {each.partition(":")[0] for each in INTENTS})
+            check(not strange, rules.DECLARED, f"compound has {', '.join(strange)}, which changes nothing")
+            check("create_call" not in compound, rules.ONE_REQUEST, "it declares create_call as compound")
             window = fixture.capabilities.idempotency_window
             stray = window is not None and not fixture.capabilities.idempotent
             check(not stray, rules.DECLARED, "idempotency_window is there, and no operation is idempotent")

@@ -333,13 +333,13 @@ class Fixture:
         before = self.harness.mutations()
         result = await self.ask(operation, **arguments)
         sent = self.harness.mutations() - before
-        compound = not self.harness.compound.isdisjoint(_names(operation, arguments))
+        compound = not self.capabilities.compound.isdisjoint(_names(operation, arguments))
         check(sent == 1 or (sent > 1 and compound), rule, f"{operation} sent {sent}")
         return result
 
 
 def _names(operation: str, arguments: Mapping[str, Any]) -> Iterator[str]:
-    """An operation as a harness may name it: alone, with the kind of its target, or with what is switched on."""
+    """An operation as ``compound`` may name it: alone, with the kind of its target, or with what is switched on."""
     yield operation
     flags = ("mute", "hold", "deaf", "coach")
     for value in arguments.values():

@@ -113,8 +113,6 @@ class Harness(abc.ABC):
         secrets: what must never be shown: tokens, passwords, signing keys.
         caller_id: a number that the account may show.
         lacks: the troubles that the platform cannot get into; a lost reply and no connection happen everywhere.
-        compound: the operations that the platform cannot carry out with one request that changes something: all of
-            them, or only those with a detail, such as ``play:member`` or ``add_member:mute``. Any other is one request.
         reports: what the platform's webhooks tell of.
         signs_webhooks: whether the platform proves that its requests are its own.
         patience: seconds within which everything that the platform does at once has been done.
@@ -126,7 +124,6 @@ class Harness(abc.ABC):
     secrets: tuple[str, ...] = ()
     caller_id: str = "+12018994444"
     lacks: ClassVar[frozenset[Fault]] = frozenset()
-    compound: ClassVar[frozenset[str]] = frozenset()
     reports: ClassVar[frozenset[type[Event]]] = REPORTED
     signs_webhooks: ClassVar[bool] = False
     patience: float = 5.0

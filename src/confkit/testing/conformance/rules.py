@@ -68,8 +68,8 @@ WORKS = Rule("one-request", "An operation on what exists and is in the right sta
 PROMPT = Rule("one-request", "An operation returns as soon as the platform has accepted the request")
 ONE_REQUEST = Rule(
     "one-request",
-    "One call of a hook sends one request that changes something; only what the platform cannot do with one, which its"
-    " harness declares, takes several",
+    "One call of a hook sends one request that changes something; only what is declared as compound takes several, and"
+    " create_call never does",
 )
 NO_RETRY = Rule("one-request", "A provider never sends a request again by itself, whatever became of it")
 RAW_READS = Rule("one-request", "fetch, list_calls and find only look")
@@ -130,6 +130,11 @@ REMOVES = Rule("remove_member", "A member that was removed is out of the confere
 REMOVES_AGAIN = Rule("remove_member", "Removing who has left succeeds")
 LEAVES = Rule("fetch", "A member whose call has ended has left")
 PATCHES = Rule("update_member", "update_member changes what capabilities.member declares")
+PATCHES_ANY = Rule(
+    "update_member",
+    "Where patches is ANY, update_member changes several settings with one request; where it is SINGLE, it is never"
+    " given more than one",
+)
 
 # Bridges
 
