@@ -20,6 +20,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "fused": {"shape": "fused", "max_members": 6},
     "poll": {"events": "poll"},
     "client-ids": {"client_ids": True, "single_patches": True},
+    "limited": {"max_calls": 30, "shortest_ring": 3, "tells_rejections": False},
+    "untold": {"shape": "from_call", "tells_answers": False},
     "on_join-poll": {"shape": "on_join", "events": "poll", "client_ids": True, "end_hangs_up": True},
 }
 

@@ -24,7 +24,7 @@ from confkit.models.records import (
     RecordAction,
 )
 from confkit.steps.executor import Steps
-from confkit.workflows.policy import kind_of, problem_with_caller_id
+from confkit.workflows.policy import kind_of, problem_with_caller_id, problems_with_ringing
 
 Target = Conference | Member | Call | Bridge
 P = TypeVar("P", MemberPatch, ConferencePatch)
@@ -84,6 +84,23 @@ def within(name: str, given: Duration) -> timedelta:
         return duration(given)
     except ValueError as error:
         raise PolicyError([f"{name} {error}"]) from None
+
+
+def ringing(given: Duration, capabilities: Capabilities) -> timedelta:
+    """How long a phone is to ring. Nobody hangs up on it when the time is over but the platform.
+
+    Raises:
+        PolicyError: it is no duration, or the platform does not let a phone ring for so long, or so short.
+    """
+    wanted = within("answer_timeout", given)
+    problems = problems_with_ringing(wanted, capabilities)
+    if wanted < (least := capabilities.rings[0]):
+        problems.append(
+            f"a phone rings for at least {least.total_seconds():g} s here, not {wanted.total_seconds():g} s"
+        )
+    if problems:
+        raise PolicyError(problems)
+    return wanted
 
 
 def options_of(operation: str, given: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from confkit.models.records import EndCause
+
 
 class ConferenceCreation(enum.Enum):
     """When the platform's conference comes to exist."""
@@ -98,6 +100,14 @@ class Capabilities:
             detail, such as ``play:member`` or ``add_member:mute``. Any other is one request; ``create_call`` always is.
         patches: whether ``update_member`` and ``update_conference`` change any number of settings with one request, or
             a single one: then the core sends the flags of a patch one after the other.
+        causes: which ends of a call that nobody answered the platform can tell apart; where two look alike, only the
+            one that is shown stands here.
+        rings: how long a phone rings at least and at most, whatever is asked for; ``None`` for no limit. The policy
+            refuses an ``answer_timeout`` above; a call that is to ring for less is hung up by the core in time.
+        max_calls: how many calls the account carries at a time; a meeting that needs more is refused before anything
+            is sent. ``None`` for no limit.
+        tells_answers: whether the record of a call tells ringing from answered. Where it does not, events do, and a
+            call that is up when its time to ring is over counts as answered.
         poll_interval: the pause between two polls of a meeting's calls while someone is still being rung.
     """
 
@@ -119,6 +129,10 @@ class Capabilities:
     reconcilable: frozenset[str] = frozenset()
     rates: tuple[RateClass, ...] = ()
     poll_interval: timedelta = timedelta(seconds=1)
+    causes: frozenset[EndCause] = frozenset({EndCause.BUSY, EndCause.NO_ANSWER, EndCause.REJECTED})
+    rings: tuple[timedelta, timedelta | None] = (timedelta(0), None)
+    max_calls: int | None = None
+    tells_answers: bool = True
     compound: frozenset[str] = frozenset()
     patches: Patches = Patches.ANY
 
@@ -129,6 +143,10 @@ class Capabilities:
             "a call joins": self.join_method.value,
             "bridge": self.bridging.value,
             "max members": self.max_members,
+            "max calls": self.max_calls,
+            "rings": _span(*self.rings),
+            "answers in records": self.tells_answers,
+            "ends told apart": sorted(cause.value for cause in self.causes),
             "member": sorted(self.member),
             "play": sorted(self.play),
             "max text": self.max_text,
@@ -145,3 +163,10 @@ class Capabilities:
                 f"{rate.name}: {rate.limit} per {rate.per.total_seconds():g} s ({rate.scope})" for rate in self.rates
             ],
         }
+
+
+def _span(least: timedelta, most: timedelta | None) -> str | None:
+    """A span of time for people; ``None`` where it has no limits."""
+    if most is None:
+        return f"{least.total_seconds():g} s or more" if least else None
+    return f"{least.total_seconds():g} to {most.total_seconds():g} s"

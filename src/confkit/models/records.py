@@ -45,6 +45,8 @@ class EndCause(enum.Enum):
     UNALLOCATED = "unallocated"
     CANCELLED = "cancelled"
     NOT_PERMITTED = "not_permitted"
+    #: The platform, or the account, carries no more calls at the moment: the party was not called.
+    CAPACITY = "capacity"
     FAILED = "failed"
     UNKNOWN = "unknown"
 
@@ -351,6 +353,8 @@ class Outcome(enum.Enum):
     NO_ANSWER = "no_answer"
     REJECTED = "rejected"
     UNREACHABLE = "unreachable"
+    #: The provider carries no more calls at the moment.
+    NO_CAPACITY = "no_capacity"
     CANCELLED = "cancelled"
     FAILED = "failed"
 
@@ -363,6 +367,7 @@ class Outcome(enum.Enum):
             EndCause.REJECTED: cls.REJECTED,
             EndCause.UNALLOCATED: cls.UNREACHABLE,
             EndCause.NOT_PERMITTED: cls.UNREACHABLE,
+            EndCause.CAPACITY: cls.NO_CAPACITY,
             EndCause.CANCELLED: cls.CANCELLED,
         }.get(cause, cls.FAILED)
 
@@ -384,7 +389,7 @@ class Participant:
 
     Args:
         id: ours, stable for the life of the meeting: ``leg-3``.
-        error: what went wrong, one sentence, where ``outcome`` is ``FAILED``.
+        error: what went wrong, one sentence, where ``outcome`` is ``FAILED`` or ``NO_CAPACITY``.
     """
 
     id: str

@@ -103,6 +103,7 @@ def capabilities(settings: BandwidthSettings) -> Capabilities:
         events=frozenset({EventSource.WEBHOOK, EventSource.POLL}),
         reconcilable=frozenset({"create_call", "add_member"}),
         rates=rates(settings),
+        rings=(timedelta(seconds=1), LONGEST_RINGING),
     )
 
 

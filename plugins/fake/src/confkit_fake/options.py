@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
 from attrs import field, frozen, validators
 from attrs.converters import to_bool
 
-from confkit.provider import Bridging, Capabilities, ConferenceCreation, EventSource, JoinMethod, Patches, RateClass
+from confkit.provider import (
+    Bridging,
+    Capabilities,
+    ConferenceCreation,
+    EndCause,
+    EventSource,
+    JoinMethod,
+    Patches,
+    RateClass,
+)
 
 MAX_TEXT: Final = 1000
 
@@ -89,12 +99,12 @@ def _events(value: str | EventSource) -> EventSource:
     return source
 
 
-def _max_members(value: int | str | None) -> int | None:
+def _count(value: int | str | None) -> int | None:
     if value is None or value == "none":
         return None
     number = int(value)
     if number < 1:
-        raise ValueError("a conference holds at least one member")
+        raise ValueError("at least one is needed")
     return number
 
 
@@ -112,6 +122,10 @@ class FakeSettings:
         rates: ``off``, or ``bandwidth`` for limits like those of Bandwidth v1.
         client_ids: the intent's key becomes the id of what it creates, and a repeated request gives what exists.
         end_hangs_up: ending a conference hangs up its members' calls.
+        shortest_ring: seconds that a phone rings at least (Twilio, Telnyx).
+        max_calls: how many calls there can be at a time; the next ends at once. ``None`` for no limit.
+        tells_rejections: otherwise who rejects a call is busy (Twilio).
+        tells_answers: otherwise the record of a call that was answered says that it rings (Telnyx).
         single_patches: one request changes one setting of a member or a conference (Telnyx).
         lists_ended: lists, look-ups and conferences show calls and members that are over, too; otherwise only the
             living, so that an empty look-up proves nothing (as Twilio's list of participants).
@@ -121,12 +135,16 @@ class FakeSettings:
     shape: Shape = field(default=Shape.EXPLICIT, converter=Shape)
     bridge: Bridging = field(default=Bridging.AFTER, converter=Bridging)
     events: EventSource = field(default=EventSource.STREAM, converter=_events)
-    max_members: int | None = field(default=20, converter=_max_members)
+    max_members: int | None = field(default=20, converter=_count)
     latency: float = field(default=0.0, converter=float, validator=validators.ge(0))
     answer_after: float = field(default=0.0, converter=float, validator=validators.ge(0))
     rates: Rates = field(default=Rates.OFF, converter=Rates)
     client_ids: bool = field(default=False, converter=to_bool)
     end_hangs_up: bool = field(default=False, converter=to_bool)
+    shortest_ring: float = field(default=0.0, converter=float, validator=validators.ge(0))
+    max_calls: int | None = field(default=None, converter=_count)
+    tells_rejections: bool = field(default=True, converter=to_bool)
+    tells_answers: bool = field(default=True, converter=to_bool)
     single_patches: bool = field(default=False, converter=to_bool)
     lists_ended: bool = field(default=True, converter=to_bool)
     whole_seconds: bool = field(default=False, converter=to_bool)
@@ -163,5 +181,17 @@ class FakeSettings:
             idempotent=frozenset(finds if self.client_ids else ()),
             reconcilable=frozenset(finds),
             rates=RATES[self.rates],
+            causes=frozenset(self._causes()),
+            rings=(timedelta(seconds=self.shortest_ring), None),
+            max_calls=self.max_calls,
+            tells_answers=self.tells_answers,
             patches=Patches.SINGLE if self.single_patches else Patches.ANY,
         )
+
+    def _causes(self) -> Iterator[EndCause]:
+        """Which ends of a call that nobody answered can be told apart."""
+        yield from (EndCause.BUSY, EndCause.NO_ANSWER, EndCause.UNALLOCATED)
+        if self.tells_rejections:
+            yield EndCause.REJECTED
+        if self.max_calls is not None:
+            yield EndCause.CAPACITY

@@ -97,6 +97,10 @@ class FakeProvider(ProviderSpec):
         rates: Rates | str = Rates.OFF,
         client_ids: bool = False,
         end_hangs_up: bool = False,
+        shortest_ring: float = 0.0,
+        max_calls: int | None = None,
+        tells_rejections: bool = True,
+        tells_answers: bool = True,
         single_patches: bool = False,
         lists_ended: bool = True,
         whole_seconds: bool = False,
@@ -111,12 +115,19 @@ class FakeProvider(ProviderSpec):
             rates=rates,
             client_ids=client_ids,
             end_hangs_up=end_hangs_up,
+            shortest_ring=shortest_ring,
+            max_calls=max_calls,
+            tells_rejections=tells_rejections,
+            tells_answers=tells_answers,
             single_patches=single_patches,
             lists_ended=lists_ended,
             whole_seconds=whole_seconds,
         )
-        self.written: Callable[[Any], Any] = translate.on_whole_seconds if self.settings.whole_seconds else _as_it_is
-        self.exchange = Exchange(max_members=self.settings.max_members, end_hangs_up=self.settings.end_hangs_up)
+        self.exchange = Exchange(
+            max_members=self.settings.max_members,
+            max_calls=self.settings.max_calls,
+            end_hangs_up=self.settings.end_hangs_up,
+        )
         self.exchange.default_answer_after = self.settings.answer_after
         self.deliver: Deliver = list
         self.closed = False
@@ -133,6 +144,10 @@ class FakeProvider(ProviderSpec):
         for operation in lacking:
             # pluggy registers the methods that it finds on the object; what is not a method is not there.
             setattr(self, operation, None)
+
+    def written(self, value: Any) -> Any:
+        """A model or an event as this platform writes it down."""
+        return translate.written(value, self.settings)
 
     # For tests
 
@@ -433,7 +448,7 @@ class FakeProvider(ProviderSpec):
         return self.exchange.dial(
             spec.to,
             caller_id=spec.caller_id,
-            ring_for=spec.answer_timeout.total_seconds(),
+            ring_for=max(spec.answer_timeout.total_seconds(), self.settings.shortest_ring),
             conference_id=conference_id,
             bridge_id=bridge_id,
             join_on_answer=joins,
@@ -603,10 +618,6 @@ class FakeProvider(ProviderSpec):
                 provider=self.name,
                 operation=operation,
             )
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def _interpret_digits(spec: models.ConferenceSpec | None) -> bool:

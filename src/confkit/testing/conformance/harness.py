@@ -185,6 +185,10 @@ class Harness(abc.ABC):
                 several requests, the last one that changes something.
         """
 
+    def answered(self, address: str) -> bool:
+        """Whether the party has answered and has not hung up since; for providers without ``tells_answers``."""
+        raise NotImplementedError("no record tells of answers, so the harness must")
+
     def call_in(self, caller: str) -> str | None:
         """Let a party call a number of the account; gives the call's id.
 

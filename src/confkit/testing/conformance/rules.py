@@ -107,8 +107,11 @@ MEMBERSHIP = Rule(
     "Dialled.membership says how the call gets in: by add_member, by itself, upon its answer, or not at all",
 )
 ANSWERED = Rule("fetch", "A call that the party has answered is shown as answered")
-CAUSES = Rule("fetch", "A call that ended shows why: busy, rejected, not answered, hung up")
+RINGING = Rule("fetch", "A call that rings is not shown as answered")
+CAUSES = Rule("fetch", "A call that ended shows why, as far as capabilities.causes says that the platform can tell")
 RINGS_SO_LONG = Rule("create_call", "A phone rings no longer than answer_timeout")
+RINGS_AT_MOST = Rule("capabilities", "rings is how long a phone can be asked to ring, at least and at most")
+MAX_CALLS = Rule("capabilities", "max_calls is how many calls the account carries at a time, no more and no fewer")
 HANGS_UP = Rule("hang_up", "hang_up ends a call, ringing or answered")
 HANGS_UP_AGAIN = Rule("hang_up", "Hanging up what has ended succeeds")
 LISTS = Rule("list_calls", "list_calls shows the calls dialled into a conference or bridge, ended ones included")
