@@ -20,12 +20,12 @@ from confkit.provider import (
     Capabilities,
     Conference,
     ConferencePatch,
+    ConferenceSpec,
     Conflict,
     Dialled,
     EndCause,
     Event,
     FindHint,
-    Idempotency,
     Member,
     MemberOptions,
     MemberPatch,
@@ -300,6 +300,20 @@ class LiesAboutHold(FakeProvider):
         await super().update_member(member=member, patch=evolve(patch, hold=None), op=op)
 
 
+@caught_by("test_change_several_settings_of_a_member", whole=True)
+class MutesOnlyOrHolds(FakeProvider):
+    @hookimpl
+    async def update_member(self, member: Member, patch: MemberPatch, op: Op) -> None:
+        await super().update_member(member=member, patch=patch.parts[0], op=op)
+
+
+@caught_by("test_capabilities_make_sense", whole=True)
+class DeclaresThatADialIsSeveralRequests(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), compound=frozenset({"create_call:conference"}))
+
+
 @caught_by("test_a_change_that_is_not_declared")
 class HidesThatItMutes(FakeProvider):
     @hookimpl
@@ -331,12 +345,28 @@ class HidesItsBridge(FakeProvider):
         return evolve(can, bridging=Bridging.NONE, bridge_to_conference=False, reconcilable=finds)
 
 
-@caught_by("test_the_same_intent_again", whole=True)
+@caught_by("test_the_same_op_twice", whole=True)
 class ClaimsIdempotency(FakeProvider):
     @hookimpl
     def capabilities(self) -> Capabilities:
-        window = timedelta(minutes=1)
-        return evolve(super().capabilities(), idempotency=Idempotency.KEY, idempotency_window=window)
+        return evolve(super().capabilities(), idempotent=frozenset({"transfer"}))
+
+
+@caught_by("test_the_same_op_twice", client_ids=True)
+class AnswersADuplicateWithNothing(FakeProvider):
+    """As it may be where the platform knows the key: it says that it has done it, and not what."""
+
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        can = super().capabilities()
+        return evolve(can, reconcilable=can.reconcilable - {"create_conference"})
+
+    @hookimpl
+    async def create_conference(self, spec: ConferenceSpec, op: Op) -> Conference:
+        created = await super().create_conference(spec=spec, op=op)
+        if op.attempt > 1:
+            raise OutcomeUnknown("a duplicate", provider=self.name, operation="create_conference", answered=True)
+        return created
 
 
 @caught_by("test_moving_calls_from_a_bridge")

@@ -60,6 +60,11 @@ class FakeHarness(Harness):
         self.fake.exchange.advance()
         return sum(call.state is not CallState.ENDED for call in self.fake.exchange.calls.values())
 
+    def answered(self, address: str) -> bool:
+        self.fake.exchange.advance()
+        calls = self.fake.exchange.calls.values()
+        return any(call.party == address and call.state is CallState.ANSWERED for call in calls)
+
     def mutations(self) -> int:
         return sum(request.operation not in _READS for request in self.fake.requests)
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.conformance import broken_declares  # noqa: F401 - it registers its providers
 from tests.conformance.broken import BROKEN
 
 pytestmark = pytest.mark.thorough

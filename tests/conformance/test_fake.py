@@ -23,8 +23,10 @@ SHAPES: dict[str, dict[str, Any]] = {
     "by_name-both-reply": {"shape": "by_name", "joins": "both", "tells_room": "reply"},
     "by_name-add-poll": {"shape": "by_name", "joins": "add", "events": "poll"},
     "poll": {"events": "poll"},
-    "client-ids": {"idempotency": "client_id"},
-    "on_join-poll": {"shape": "on_join", "events": "poll", "idempotency": "client_id", "end_hangs_up": True},
+    "client-ids": {"client_ids": True, "single_patches": True},
+    "limited": {"max_calls": 30, "shortest_ring": 3, "tells_rejections": False},
+    "untold": {"shape": "from_call", "tells_answers": False},
+    "on_join-poll": {"shape": "on_join", "events": "poll", "client_ids": True, "end_hangs_up": True},
 }
 
 

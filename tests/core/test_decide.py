@@ -20,7 +20,6 @@ from confkit.provider import (
     Capabilities,
     CapacityReached,
     Conflict,
-    Idempotency,
     InvalidRequest,
     NotFound,
     NotReady,
@@ -50,9 +49,8 @@ CALL = "what was found"
 
 BLANK = Capabilities()
 FINDS = Capabilities(reconcilable=frozenset({"create_call", "add_member"}))
-CLIENT_ID = Capabilities(idempotency=Idempotency.CLIENT_ID)
-KEY = Capabilities(idempotency=Idempotency.KEY)
-KEY_MINUTE = Capabilities(idempotency=Idempotency.KEY, idempotency_window=MINUTE)
+KEY = Capabilities(idempotent=frozenset({"create_call", "play:call"}))
+KEY_MINUTE = evolve(KEY, idempotency_window=MINUTE)
 RATES = (
     RateClass(name="calls", limit=2, per=10 * SECOND, costs={"create_call": 1, "fetch": 1}),
     RateClass(name="all", limit=10, per=10 * SECOND, costs={"create_call": 1, "hang_up": 1}),
@@ -114,7 +112,7 @@ RULES: dict[str, dict[str, Row]] = {
     },
     "certainly refused": {
         "for good": (REFUSED, dial(), FINDS, Raise(error=REFUSED)),
-        "though twice is once": (REFUSED, join(), CLIENT_ID, Raise(error=REFUSED)),
+        "though twice is once": (REFUSED, join(), KEY, Raise(error=REFUSED)),
         "as a conflict": (TAKEN, join(), FINDS, Raise(error=TAKEN)),
         "as one too many": (full := CapacityReached("full"), join(), FINDS, Raise(error=full)),
         "withdrawn": (gone := Withdrawn("withdrawn"), dial(attempt=0, failed=0), FINDS, Raise(error=gone)),
@@ -137,11 +135,13 @@ RULES: dict[str, dict[str, Row]] = {
         "twice is once, and nothing shows": (LOST, join(looks=(NOTHING,) * 3), FINDS, again(0.2)),
         "twice is once, for the fourth time": (LOST, join(failed=4), BLANK, again(1.6)),
         "twice is once, for the last time": (LOST, join(failed=5), BLANK, Raise(error=LOST)),
-        # the provider's idempotency makes it the same one
-        "under an id that we choose": (LOST, dial(elapsed=60 * MINUTE), CLIENT_ID, again(0.2)),
+        # the provider declares it idempotent
         "under a key that is kept": (LOST, dial(elapsed=60 * MINUTE), KEY, again(0.2)),
         "within half of the key's window": (LOST, dial(elapsed=29.9 * SECOND), KEY_MINUTE, again(0.2)),
         "after half of the key's window": (LOST, dial(elapsed=30 * SECOND), KEY_MINUTE, Raise(error=LOST)),
+        "under no key": (LOST, dial(operation="transfer"), KEY, Raise(error=LOST)),
+        "under a key for this target": (LOST, dial(operation="play", about="play:call"), KEY, again(0.2)),
+        "under a key for another": (LOST, dial(operation="play", about="play:member"), KEY, Raise(error=LOST)),
         "a window without a key": (LOST, dial(), Capabilities(idempotency_window=MINUTE), Raise(error=LOST)),
         # the provider had finished with the request and shows nothing of it
         "finished, not looked up": (FAILED, dial(), FINDS, LookUp(pause=0.0)),
@@ -162,7 +162,7 @@ RULES: dict[str, dict[str, Row]] = {
         "found": (LOST, dial(attempt=0, failed=0, found=CALL), FINDS, Adopt(found=CALL)),
         "nothing shows": (LOST, dial(attempt=0, failed=0, looks=(NOTHING,) * 3), FINDS, Raise(error=LOST)),
         "twice is once": (LOST, join(attempt=0, failed=0), BLANK, SendAgain(pause=0.0)),
-        "under an id that we choose": (LOST, dial(attempt=0, failed=0), CLIENT_ID, SendAgain(pause=0.0)),
+        "under a key that is kept": (LOST, dial(attempt=0, failed=0), KEY, SendAgain(pause=0.0)),
     },
     "refused as a ``Conflict`` after an attempt whose outcome is unknown": {
         "not looked up": (TAKEN, join(last_unknown=EARLIER), FINDS, LookUp(pause=0.0)),

@@ -13,7 +13,7 @@ from attrs import evolve
 from confkit_fake import FakeProvider
 
 from confkit import AsyncClient, Client, Conference, Unsupported
-from confkit.client import direct
+from confkit.client import rooms
 from confkit.provider import (
     Call,
     ConferenceState,
@@ -23,6 +23,7 @@ from confkit.provider import (
     Membership,
     MemberState,
     NotReady,
+    PolicyError,
     ProviderError,
     hookimpl,
 )
@@ -416,7 +417,7 @@ async def test_a_conference_that_keeps_its_id_need_not_be_remembered(shape: str)
 
 
 async def test_conferences_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(direct, "ROOMS", 2)
+    monkeypatch.setattr(rooms, "ROOMS", 2)
     provider = FakeProvider(shape="from_call")
     async with client(provider) as calls:
         made = []
@@ -427,3 +428,50 @@ async def test_conferences_are_not_remembered_for_ever(monkeypatch: pytest.Monke
         assert [remembered.now(each).id is not None for each in made] == [False, True, True]
         await calls.direct.end_conference(made[2])
         assert [remembered.now(each).id is not None for each in made] == [False, True, False]
+
+
+@pytest.mark.parametrize("single", [True, False])
+async def test_settings_are_changed_together_or_one_by_one(single: bool) -> None:
+    provider = FakeProvider(single_patches=single)
+    async with client(provider) as calls:
+        conference = await calls.direct.create_conference()
+        dialled = await calls.direct.create_call(ANN, into=conference)
+        member = await calls.direct.join(dialled, conference)
+        await calls.direct.update_member(member, mute=True, hold=True)
+        await calls.direct.update_conference(conference, mute=False, hold=True)
+        assert (provider.exchange.members[member.id].mute, provider.exchange.members[member.id].hold) == (True, True)
+    each = 2 if single else 1
+    assert (sent(provider)["update_member"], sent(provider)["update_conference"]) == (each, each)
+    keys = [request.op_key for request in provider.requests if request.operation == "update_member"]
+    assert len(set(keys)) == each
+
+
+async def test_a_phone_rings_within_what_the_platform_can() -> None:
+    provider = FakeProvider(shortest_ring=10)
+    async with client(provider) as calls:
+        with pytest.raises(PolicyError, match="at least 10 s here, not 5 s"):
+            await calls.direct.create_call(ANN, answer_timeout=5)
+        assert provider.requests == []
+        await calls.direct.create_call(ANN, answer_timeout=10)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_call_joins_where_no_record_tells_that_it_is_answered(shape: str) -> None:
+    provider = FakeProvider(shape=shape, tells_answers=False, answer_after=0.2)
+    async with client(provider) as calls:
+        conference = await calls.direct.create_conference()
+        dialled = [await calls.direct.create_call(who, into=conference) for who in (ANN, BOB)]
+        for each in dialled:
+            await calls.direct.join(each, conference)
+        assert together(provider, [each.call for each in dialled])
+
+
+@pytest.mark.parametrize("shape", ["explicit", "fused"])
+async def test_a_call_that_rings_where_no_record_tells_so_does_not_join(shape: str) -> None:
+    provider = FakeProvider(shape=shape, tells_answers=False)
+    provider.party(ANN).never_answers()
+    async with client(provider) as calls:
+        conference = await calls.direct.create_conference()
+        dialled = await calls.direct.create_call(ANN, into=conference)
+        with pytest.raises(NotReady):
+            await calls.direct.join(dialled, conference, answer_timeout=0.3)

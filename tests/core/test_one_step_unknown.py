@@ -15,7 +15,6 @@ from confkit.provider import (
     Conflict,
     Dialled,
     FindHint,
-    Idempotency,
     InvalidRequest,
     JoinMethod,
     Membership,
@@ -283,26 +282,25 @@ async def test_two_calls_are_connected_again_where_an_empty_bridge_is_not() -> N
 
 
 @pytest.mark.parametrize(
-    ("idempotency", "window", "wait", "sent"),
+    ("idempotent", "window", "wait", "sent"),
     [
-        (Idempotency.NONE, None, 0, 1),
-        (Idempotency.CLIENT_ID, None, 0, 2),
-        (Idempotency.CLIENT_ID, 10, 9, 2),
-        (Idempotency.KEY, None, 9, 2),
-        (Idempotency.KEY, 10, 4.9, 2),
-        (Idempotency.KEY, 10, 5, 1),
-        (Idempotency.KEY, 10, 8, 1),
+        ((), None, 0, 1),
+        (("transfer",), None, 0, 1),
+        (("create_call",), None, 9, 2),
+        (("create_call",), 10, 4.9, 2),
+        (("create_call",), 10, 5, 1),
+        (("create_call",), 10, 8, 1),
     ],
 )
 async def test_a_dial_is_sent_again_where_it_would_be_the_same_one(
-    idempotency: Idempotency, window: float | None, wait: float, sent: int
+    idempotent: tuple[str, ...], window: float | None, wait: float, sent: int
 ) -> None:
     async def after_a_while() -> None:
         await anyio.sleep(wait)
         raise lost()
 
     capabilities = Capabilities(
-        idempotency=idempotency, idempotency_window=None if window is None else timedelta(seconds=window)
+        idempotent=frozenset(idempotent), idempotency_window=None if window is None else timedelta(seconds=window)
     )
     provider = Scripted(create_call=[after_a_while, DIALLED], capabilities=capabilities)
     if sent == 2:
@@ -335,7 +333,7 @@ async def test_a_dial_that_was_cut_off_and_does_not_show_is_not_sent_again() -> 
 
 
 async def test_a_dial_that_was_cut_off_is_sent_again_where_it_would_be_the_same_one() -> None:
-    capabilities = Capabilities(idempotency=Idempotency.KEY, idempotency_window=10 * SECOND)
+    capabilities = Capabilities(idempotent=frozenset({"create_call"}), idempotency_window=10 * SECOND)
     provider = Scripted(create_call=[DIALLED], capabilities=capabilities)
     assert await steps(provider).run(dial(resumed=True)) is DIALLED
 

@@ -70,6 +70,12 @@ def test_two_distributions_with_one_name_are_both_named(install: Install) -> Non
         AsyncClient("acme")
 
 
+def test_a_plugin_that_was_written_for_what_is_gone_is_told_what_to_write(install: Install) -> None:
+    install("confkit-test-old", "old", "from confkit.provider import Capabilities, Idempotency\n")
+    with pytest.raises(PluginError, match=r"there is no Idempotency any more: list the operations: .*idempotent="):
+        AsyncClient("old")
+
+
 def test_a_plugin_that_does_not_import_is_named_with_its_cause(install: Install) -> None:
     install("confkit-test-broken", "broken", "import no_such_module_at_all\n")
     with pytest.raises(PluginError, match=r"'broken' \(confkit-test-broken\) does not load.*no_such_module") as raised:

@@ -14,7 +14,7 @@ from confkit_fake import FakeProvider
 import confkit
 import confkit.provider
 from confkit import AsyncClient, OutcomeUnknown, StepOutcome, StepRecord
-from confkit.provider import Idempotency, hookimpl
+from confkit.provider import hookimpl
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
@@ -123,7 +123,7 @@ async def test_not_having_been_able_to_look_is_not_having_found_nothing() -> Non
 
 async def test_an_id_that_we_choose_makes_sending_again_safe() -> None:
     for fault in ("drop-reply", "lost"):
-        provider = FakeProvider(idempotency="client_id")
+        provider = FakeProvider(client_ids=True)
         provider.fail("create_call", fault, times=2)
         async with client(provider, With(reconcilable=frozenset())) as calls:
             call = (await calls.direct.create_call(ANN)).call
@@ -135,10 +135,10 @@ async def test_an_id_that_we_choose_makes_sending_again_safe() -> None:
 async def test_a_key_makes_sending_again_safe_for_half_of_its_window() -> None:
     window = timedelta(seconds=60)
     for slow, sent in ((1, 2), (31, 1)):
-        provider = FakeProvider(idempotency="client_id")  # the fake's keys are its ids
+        provider = FakeProvider(client_ids=True)  # the fake's keys are its ids
         provider.fail("create_call", "rate-limit", seconds=slow)
         provider.fail("create_call", "drop-reply")
-        key = With(reconcilable=frozenset(), idempotency=Idempotency.KEY, idempotency_window=window)
+        key = With(reconcilable=frozenset(), idempotency_window=window)
         async with client(provider, key) as calls:
             if sent == 2:
                 await calls.direct.create_call(ANN)

@@ -120,7 +120,7 @@ VALUES = SCALARS | st.sampled_from(
     ]
 )
 BANDWIDTH = ("user_id", "token", "secret", "base_url", "profile", "limits", "call_pacing", "calls_limit", "unknown")
-FAKE = ("shape", "bridge", "events", "max_members", "latency", "answer_after", "rates", "idempotency", "end_hangs_up")
+FAKE = ("shape", "bridge", "events", "max_members", "latency", "answer_after", "rates", "client_ids", "end_hangs_up")
 
 
 @given(st.dictionaries(st.sampled_from(BANDWIDTH), VALUES), st.booleans())

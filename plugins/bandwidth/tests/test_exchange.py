@@ -58,7 +58,7 @@ async def test_connections_are_reused(provider: Any, stub: Any) -> None:
     for _ in range(3):
         await provider.hang_up(call=CALL, op=OP)
     assert len(stub.seen) == 3
-    assert provider.capabilities().idempotency.value == "none"
+    assert provider.capabilities().idempotent == frozenset()
 
 
 async def test_the_proxy_of_the_environment_is_used(connect: Any, stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:

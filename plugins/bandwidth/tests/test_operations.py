@@ -21,7 +21,6 @@ from confkit.provider import (
     ConferencePatch,
     ConferenceSpec,
     EventSource,
-    Idempotency,
     JoinMethod,
     Media,
     Member,
@@ -424,7 +423,7 @@ async def test_capabilities(connect: Any) -> None:
         JoinMethod.EXPLICIT,
         Bridging.FIRST,
     )
-    assert (found.max_members, found.max_text, found.idempotency) == (20, 1000, Idempotency.NONE)
+    assert (found.max_members, found.max_text, found.idempotent) == (20, 1000, frozenset())
     assert found.events == {EventSource.WEBHOOK, EventSource.POLL}
     assert found.reconcilable == {"create_call", "add_member"}
     assert found.voices is VOICES

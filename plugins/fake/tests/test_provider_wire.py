@@ -167,7 +167,7 @@ async def test_what_lost_creations_left_is_found_by_their_keys(shape: str) -> No
 
 
 async def test_a_client_chosen_id_makes_sending_again_safe() -> None:
-    fake = FakeProvider(idempotency="client_id")
+    fake = FakeProvider(client_ids=True)
     fake.fail("create_call", "drop-reply")
     with pytest.raises(OutcomeUnknown):
         await dial(fake)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from confkit.models.capabilities import Capabilities, ConferenceCreation
+from confkit.models.capabilities import Capabilities, ConferenceCreation, Patches
 from confkit.models.durations import Duration, duration
 from confkit.models.errors import InvalidRequest, PolicyError, Unsupported
 from confkit.models.events import IncomingCall
@@ -16,6 +16,7 @@ from confkit.models.records import (
     Call,
     CallState,
     Conference,
+    ConferencePatch,
     Dialled,
     Media,
     Member,
@@ -23,9 +24,10 @@ from confkit.models.records import (
     RecordAction,
 )
 from confkit.steps.executor import Steps
-from confkit.workflows.policy import kind_of, problem_with_caller_id
+from confkit.workflows.policy import kind_of, problem_with_caller_id, problems_with_ringing
 
 Target = Conference | Member | Call | Bridge
+P = TypeVar("P", MemberPatch, ConferencePatch)
 
 
 def refuse_reference(
@@ -82,6 +84,23 @@ def within(name: str, given: Duration) -> timedelta:
         return duration(given)
     except ValueError as error:
         raise PolicyError([f"{name} {error}"]) from None
+
+
+def ringing(given: Duration, capabilities: Capabilities) -> timedelta:
+    """How long a phone is to ring. Nobody hangs up on it when the time is over but the platform.
+
+    Raises:
+        PolicyError: it is no duration, or the platform does not let a phone ring for so long, or so short.
+    """
+    wanted = within("answer_timeout", given)
+    problems = problems_with_ringing(wanted, capabilities)
+    if wanted < (least := capabilities.rings[0]):
+        problems.append(
+            f"a phone rings for at least {least.total_seconds():g} s here, not {wanted.total_seconds():g} s"
+        )
+    if problems:
+        raise PolicyError(problems)
+    return wanted
 
 
 def options_of(operation: str, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -210,6 +229,11 @@ def refuse_recording(capabilities: Capabilities, target: str, action: RecordActi
     for capability in wanted:
         if capability not in capabilities.record:
             raise Unsupported(f"record: {capability}", operation="record")
+
+
+def parts_of(capabilities: Capabilities, patch: P) -> tuple[P, ...]:
+    """What of a patch is sent with one request each."""
+    return patch.parts if capabilities.patches is Patches.SINGLE else (patch,)
 
 
 def refuse_patch(capabilities: Capabilities, patch: MemberPatch) -> None:

@@ -10,29 +10,30 @@ Each is one step: checked against the provider's capabilities, paced, retried wh
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from itertools import chain, repeat
 from typing import Any
 
 import anyio
-from attrs import define, evolve, field
 
 from confkit.client.arguments import (
     Target,
     caller,
     file,
     options_of,
+    parts_of,
     refuse_media,
     refuse_patch,
     refuse_recording,
     refuse_reference,
     refuse_type,
+    ringing,
     spoken,
     target_word,
     within,
 )
+from confkit.client.rooms import Rooms
 from confkit.models.addresses import masked, problem_with
 from confkit.models.capabilities import JoinMethod
 from confkit.models.durations import Duration
@@ -63,8 +64,6 @@ from confkit.workflows.policy import party_of
 
 #: How the pauses between two looks at one call grow, in seconds.
 LOOKS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
-#: How many conferences that came into being with a call are remembered.
-ROOMS = 10_000
 
 
 class Direct:
@@ -88,7 +87,7 @@ class Direct:
     def __init__(self, steps: Callable[[], Steps], caller_id: str | None) -> None:
         self._open = steps
         self._caller_id = caller_id
-        self._rooms = _Rooms()
+        self._rooms = Rooms()
 
     async def create_conference(
         self, *, caller_id: str | None = None, provider_options: Mapping[str, Any] | None = None
@@ -135,7 +134,7 @@ class Direct:
         spec = CallSpec(
             to=address,
             caller_id=caller(caller_id or self._caller_id),
-            answer_timeout=within("answer_timeout", answer_timeout),
+            answer_timeout=ringing(answer_timeout, self._steps.capabilities),
             join_method=self._steps.capabilities.join_method,
             provider_options=options_of("create_call", provider_options),
         )
@@ -197,13 +196,14 @@ class Direct:
         if not joins_itself:
             self._steps.require("add_member")
         try:
-            one = await self.until_answered(one, timeout=patience)
-            if joins_itself:
-                return await _until_in(self, self._rooms, one, conference)
-            member = await self.add_member(conference, one)
-            if member.state is not MemberState.JOINING:
-                return member
-            return await _until_in(self, self._rooms, one, conference)  # the reply was a promise
+            if not joins_itself:
+                member = await self.add_member(conference, one, answer_timeout=patience)
+                if member.state is not MemberState.JOINING:
+                    return member
+                patience = JOINING  # the reply was a promise
+            elif self._steps.capabilities.tells_answers:
+                one, patience = await self.until_answered(one, timeout=patience), JOINING
+            return await _until_in(self, self._rooms, one, conference, patience)
         except ProviderError as error:
             if not (isinstance(error, Conflict) and error.operation in ("until_answered", "join")):
                 error.left_behind = (f"the call to {masked(one.to) or one.id} may still be up",)
@@ -237,6 +237,8 @@ class Direct:
         refuse_type("add_member", bool, mute=mute, hold=hold)
         patience = within("answer_timeout", answer_timeout)
         options = MemberOptions(mute=mute, hold=hold, provider_options=options_of("add_member", provider_options))
+        if not self._steps.capabilities.tells_answers:
+            return await _once_ready(self, conference, call, options, patience)
         if call.state is not CallState.ANSWERED:
             call = await self.until_answered(call, timeout=patience)
         member: Member = await self._do("add_member", conference, call, options)
@@ -251,13 +253,17 @@ class Direct:
         deaf: bool | None = None,
         coach: str | None = None,
     ) -> None:
-        """Mute, hold, deafen or coach a member; ``None`` leaves a setting as it is."""
+        """Mute, hold, deafen or coach a member; ``None`` leaves a setting as it is.
+
+        With ``Patches.SINGLE`` each is a step of its own; when one fails, those before it stand.
+        """
         self._expect("update_member", "member", member, Member)
         refuse_type("update_member", bool | None, mute=mute, hold=hold, deaf=deaf)
         refuse_type("update_member", str | None, coach=coach)
         patch = MemberPatch(mute=mute, hold=hold, deaf=deaf, coach=coach)
         refuse_patch(self._steps.capabilities, patch)
-        await self._do("update_member", member, patch)
+        for part in parts_of(self._steps.capabilities, patch):
+            await self._do("update_member", member, part)
 
     async def remove_member(self, member: Member) -> None:
         """Take a member out of its conference; whether its call stays up is the provider's way."""
@@ -267,10 +273,11 @@ class Direct:
     async def update_conference(
         self, conference: Conference, *, mute: bool | None = None, hold: bool | None = None
     ) -> None:
-        """Mute or hold everyone in a conference."""
+        """Mute or hold everyone in a conference; several settings are as those of ``update_member``."""
         self._expect("update_conference", "conference", conference, Conference)
         refuse_type("update_conference", bool | None, mute=mute, hold=hold)
-        await self._do("update_conference", conference, ConferencePatch(mute=mute, hold=hold))
+        for part in parts_of(self._steps.capabilities, ConferencePatch(mute=mute, hold=hold)):
+            await self._do("update_conference", conference, part)
 
     async def end_conference(self, conference: Conference) -> None:
         """End a conference; ending one that has ended succeeds."""
@@ -365,66 +372,25 @@ class Direct:
         refuse_reference(self._steps, operation, name, value, *kinds)
 
 
-@define
-class _Room:
-    """A conference under our key: the id that it has by now, and whose turn it is to bring it into being."""
-
-    id: str | None = None
-    making: anyio.Lock = field(factory=anyio.Lock)
-
-
-class _Rooms:
-    """Which id a conference has by now.
-
-    Records are frozen. Where a platform makes a conference with its first call, or anew under its name, whoever holds
-    the record from before knows it by our key alone.
-    """
-
-    def __init__(self) -> None:
-        self._rooms: dict[str, _Room] = {}
-
-    def now(self, conference: Conference) -> Conference:
-        """The conference with its newest id."""
-        room = self._rooms.get(conference.key)
-        return conference if room is None or room.id is None else evolve(conference, id=room.id)
-
-    def is_one(self, conference: Conference, other: Conference) -> bool:
-        """Whether two records are of one conference."""
-        return other.id == self.now(conference).id or bool(other.key and other.key == conference.key)
-
-    def learn(self, conference: Conference, told: str | None) -> None:
-        """The platform has told the id of a conference."""
-        if conference.key and told is not None and told != self.now(conference).id:
-            self._room(conference).id = told
-
-    def forget(self, conference: Conference) -> None:
-        """It has ended."""
-        self._rooms.pop(conference.key, None)
-
-    @asynccontextmanager
-    async def turn(self, conference: Conference, *, makes_it: bool) -> AsyncGenerator[Conference, None]:
-        """Gives the conference with its newest id.
-
-        Args:
-            makes_it: what follows brings the conference into being where it is not there yet. That is done by one at a
-                time: two would make two.
-        """
-        if not makes_it or self.now(conference).id is not None:
-            yield self.now(conference)
-            return
-        async with self._room(conference).making:
-            yield self.now(conference)
-
-    def _room(self, conference: Conference) -> _Room:
-        room = self._rooms.setdefault(conference.key, _Room())
-        if len(self._rooms) > ROOMS:
-            del self._rooms[next(iter(self._rooms))]
-        return room
+async def _once_ready(
+    direct: Direct, conference: Conference, call: Call, options: MemberOptions, patience: timedelta
+) -> Member:
+    """Add a call of which no record tells whether it is answered: the platform says ``NotReady`` until it is."""
+    refused: ProviderError = _refusal(NotReady, "nobody answered in time", call, "add_member")
+    with anyio.move_on_after(patience.total_seconds()):
+        for pause in _pauses():
+            try:
+                member: Member = await direct._do("add_member", conference, call, options)
+                return member
+            except NotReady as error:
+                refused = error
+            await anyio.sleep(pause)
+    raise refused
 
 
-async def _until_in(direct: Direct, rooms: _Rooms, call: Call, conference: Conference) -> Member:
+async def _until_in(direct: Direct, rooms: Rooms, call: Call, conference: Conference, patience: timedelta) -> Member:
     """Wait until the platform shows an answered call as a member."""
-    with anyio.move_on_after(JOINING.total_seconds()):
+    with anyio.move_on_after(patience.total_seconds()):
         for pause in _pauses():
             if (member := await _member(direct, rooms, call, conference)) is not None:
                 rooms.learn(conference, member.conference.id)
@@ -433,7 +399,7 @@ async def _until_in(direct: Direct, rooms: _Rooms, call: Call, conference: Confe
     raise _refusal(NotReady, "it has answered, and nobody confirms that it has joined", call, "join")
 
 
-async def _member(direct: Direct, rooms: _Rooms, call: Call, conference: Conference) -> Member | None:
+async def _member(direct: Direct, rooms: Rooms, call: Call, conference: Conference) -> Member | None:
     """The call's place in the conference, where the platform shows one.
 
     The call is asked too: it may be in the room that has the conference's name now, and it may be over.

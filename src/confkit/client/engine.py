@@ -188,6 +188,8 @@ class Engine:
             bridging=capabilities.bridging,
             bridge_to_conference=capabilities.bridge_to_conference,
             end_hangs_up=capabilities.end_hangs_up,
+            shortest_ring=capabilities.rings[0],
+            tells_answers=capabilities.tells_answers,
             callbacks=self.callbacks(meeting),
         )
 

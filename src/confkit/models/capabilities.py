@@ -9,6 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from confkit.models.records import EndCause
+
 
 class ConferenceCreation(enum.Enum):
     """When the platform's conference comes to exist.
@@ -47,12 +49,11 @@ class EventSource(enum.Enum):
     POLL = "poll"
 
 
-class Idempotency(enum.Enum):
-    """What makes re-sending a request safe: nothing, a key within a window, or an id that we choose."""
+class Patches(enum.Enum):
+    """How many settings of a member or a conference one request changes."""
 
-    NONE = "none"
-    KEY = "key"
-    CLIENT_ID = "client_id"
+    SINGLE = "single"
+    ANY = "any"
 
 
 @frozen(kw_only=True)
@@ -96,7 +97,24 @@ class Capabilities:
         admits: of ``conference``, ``bridge``: into what a call that came in can be answered.
         bridge_to_conference: whether an answered call can be moved from a bridge into a conference.
         finds: the operations whose lost requests ``find`` can look up.
+        idempotent: the operations that, sent again with the same ``op.key``, have no second effect: the platform keeps
+            a key, or the key becomes the id of what they make. Alone, or with what they are about, as in
+            ``RateClass.costs``: ``play:conference``. A request whose outcome is unknown is sent again only where its
+            operation stands here; what is the same twice anyway, such as a hang-up, need not. The second reply must
+            give the result of the first, or the operation must be ``reconcilable`` too.
         idempotency_window: how long a key is remembered; ``None`` for as long as the resource exists.
+        compound: the operations that take several requests which change something: all of them, or only those with a
+            detail, such as ``play:member`` or ``add_member:mute``. Any other is one request; ``create_call`` always is.
+        patches: whether ``update_member`` and ``update_conference`` change any number of settings with one request, or
+            a single one: then the core sends the flags of a patch one after the other.
+        causes: which ends of a call that nobody answered the platform can tell apart; where two look alike, only the
+            one that is shown stands here.
+        rings: how long a phone rings at least and at most, whatever is asked for; ``None`` for no limit. The policy
+            refuses an ``answer_timeout`` above; a call that is to ring for less is hung up by the core in time.
+        max_calls: how many calls the account carries at a time; a meeting that needs more is refused before anything
+            is sent. ``None`` for no limit.
+        tells_answers: whether the record of a call tells ringing from answered. Where it does not, events do, and a
+            call that is up when its time to ring is over counts as answered.
         poll_interval: the pause between two polls of a meeting's calls while someone is still being rung.
     """
 
@@ -113,11 +131,17 @@ class Capabilities:
     answers_into: frozenset[str] = frozenset()
     bridge_to_conference: bool = False
     events: frozenset[EventSource] = frozenset()
-    idempotency: Idempotency = Idempotency.NONE
+    idempotent: frozenset[str] = frozenset()
     idempotency_window: timedelta | None = None
     reconcilable: frozenset[str] = frozenset()
     rates: tuple[RateClass, ...] = ()
     poll_interval: timedelta = timedelta(seconds=1)
+    causes: frozenset[EndCause] = frozenset({EndCause.BUSY, EndCause.NO_ANSWER, EndCause.REJECTED})
+    rings: tuple[timedelta, timedelta | None] = (timedelta(0), None)
+    max_calls: int | None = None
+    tells_answers: bool = True
+    compound: frozenset[str] = frozenset()
+    patches: Patches = Patches.ANY
 
     @property
     def join_method(self) -> JoinMethod:
@@ -135,6 +159,10 @@ class Capabilities:
             "a call joins": sorted(method.value for method in self.join_methods),
             "bridge": self.bridging.value,
             "max members": self.max_members,
+            "max calls": self.max_calls,
+            "rings": _span(*self.rings),
+            "answers in records": self.tells_answers,
+            "ends told apart": sorted(cause.value for cause in self.causes),
             "member": sorted(self.member),
             "play": sorted(self.play),
             "max text": self.max_text,
@@ -143,9 +171,18 @@ class Capabilities:
             "answers callers into": sorted(self.answers_into),
             "bridge to conference": self.bridge_to_conference,
             "events": sorted(source.value for source in self.events),
-            "idempotency": self.idempotency.value,
+            "idempotent": sorted(self.idempotent),
+            "several requests": sorted(self.compound),
+            "settings in one request": self.patches.value,
             "reconcilable": sorted(self.reconcilable),
             "rates": [
                 f"{rate.name}: {rate.limit} per {rate.per.total_seconds():g} s ({rate.scope})" for rate in self.rates
             ],
         }
+
+
+def _span(least: timedelta, most: timedelta | None) -> str | None:
+    """A span of time for people; ``None`` where it has no limits."""
+    if most is None:
+        return f"{least.total_seconds():g} s or more" if least else None
+    return f"{least.total_seconds():g} to {most.total_seconds():g} s"

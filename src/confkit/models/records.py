@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from confkit.models.addresses import canonical, masked
 from confkit.models.capabilities import JoinMethod
@@ -46,6 +46,8 @@ class EndCause(enum.Enum):
     UNALLOCATED = "unallocated"
     CANCELLED = "cancelled"
     NOT_PERMITTED = "not_permitted"
+    #: The platform, or the account, carries no more calls at the moment: the party was not called.
+    CAPACITY = "capacity"
     FAILED = "failed"
     UNKNOWN = "unknown"
 
@@ -259,6 +261,11 @@ class MemberPatch:
     deaf: bool | None = None
     coach: str | None = None
 
+    @property
+    def parts(self) -> tuple[MemberPatch, ...]:
+        """The same as patches of one setting each, in the order of the fields."""
+        return tuple(MemberPatch(**{name: value}) for name, value in asdict(self).items() if value is not None)
+
 
 @frozen(kw_only=True)
 class ConferencePatch:
@@ -266,6 +273,11 @@ class ConferencePatch:
 
     mute: bool | None = None
     hold: bool | None = None
+
+    @property
+    def parts(self) -> tuple[ConferencePatch, ...]:
+        """The same as patches of one setting each, in the order of the fields."""
+        return tuple(ConferencePatch(**{name: value}) for name, value in asdict(self).items() if value is not None)
 
 
 @frozen(kw_only=True)
@@ -345,6 +357,8 @@ class Outcome(enum.Enum):
     NO_ANSWER = "no_answer"
     REJECTED = "rejected"
     UNREACHABLE = "unreachable"
+    #: The provider carries no more calls at the moment.
+    NO_CAPACITY = "no_capacity"
     CANCELLED = "cancelled"
     FAILED = "failed"
 
@@ -357,6 +371,7 @@ class Outcome(enum.Enum):
             EndCause.REJECTED: cls.REJECTED,
             EndCause.UNALLOCATED: cls.UNREACHABLE,
             EndCause.NOT_PERMITTED: cls.UNREACHABLE,
+            EndCause.CAPACITY: cls.NO_CAPACITY,
             EndCause.CANCELLED: cls.CANCELLED,
         }.get(cause, cls.FAILED)
 
@@ -378,7 +393,7 @@ class Participant:
 
     Args:
         id: ours, stable for the life of the meeting: ``leg-3``.
-        error: what went wrong, one sentence, where ``outcome`` is ``FAILED``.
+        error: what went wrong, one sentence, where ``outcome`` is ``FAILED`` or ``NO_CAPACITY``.
     """
 
     id: str

@@ -20,8 +20,8 @@ from confkit.models.capabilities import (
     Capabilities,
     ConferenceCreation,
     EventSource,
-    Idempotency,
     JoinMethod,
+    Patches,
     RateClass,
 )
 from confkit.models.errors import (
@@ -157,7 +157,6 @@ __all__ = [
     "FindHint",
     "Http",
     "HttpSettings",
-    "Idempotency",
     "IncomingCall",
     "InsufficientFunds",
     "InvalidRequest",
@@ -178,6 +177,7 @@ __all__ = [
     "Op",
     "OutcomeUnknown",
     "Party",
+    "Patches",
     "PermissionDenied",
     "PlaybackEnded",
     "PlaybackStarted",
@@ -218,9 +218,14 @@ __all__ = [
 ]
 
 
+#: What was here, and what to write instead.
+_GONE = {"Idempotency": "list the operations: Capabilities(idempotent=frozenset({'create_call'}))"}
+
 if not TYPE_CHECKING:  # a type checker, which sees the imports above, is to refuse every other name
 
     def __getattr__(name: str) -> object:
+        if name in _GONE:
+            raise ImportError(f"there is no {name} any more: {_GONE[name]}")
         if name not in _PLACE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = getattr(import_module(_PLACE_OF[name]), name)

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from confkit.models.capabilities import Capabilities, Idempotency, RateClass
+from confkit.models.capabilities import Capabilities, RateClass
 from confkit.models.errors import Conflict, OutcomeUnknown, ProviderError, RateLimited
 
 #: How often a request is sent that was certainly not executed.
@@ -35,6 +35,7 @@ class Tried:
     """What has been tried for one step.
 
     Args:
+        about: the operation with what it is about, such as ``play:conference``.
         key: the intent's key, from which the jitter of the pauses comes.
         repeatable: executing it twice is the same as once.
         reports: what it makes reports itself to an address that only this step was given.
@@ -48,6 +49,7 @@ class Tried:
     """
 
     operation: str
+    about: str = ""
     key: str = ""
     repeatable: bool = False
     reports: bool = False
@@ -173,10 +175,11 @@ def _next_look(error: ProviderError, tried: Tried, capabilities: Capabilities) -
 
 def _is_safe(error: OutcomeUnknown, tried: Tried, capabilities: Capabilities) -> bool:
     """Whether a second execution harms nobody, is the same one, or certainly is the first."""
-    if tried.repeatable or capabilities.idempotency is Idempotency.CLIENT_ID:
+    if tried.repeatable:
         return True
     window = capabilities.idempotency_window
-    if capabilities.idempotency is Idempotency.KEY and (window is None or tried.elapsed < window / 2):
+    same = not capabilities.idempotent.isdisjoint((tried.operation, tried.about))
+    if same and (window is None or tried.elapsed < window / 2):
         return True
     # Not having been able to look is not having found nothing.
     return error.answered and tried.operation in capabilities.reconcilable and Look.FAILED not in tried.looks

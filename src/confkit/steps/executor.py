@@ -10,7 +10,7 @@ What may be sent again, and when (:mod:`confkit.steps.decide` decides it, ``test
   that takes no attempt, but after two minutes of it the error stands;
 * certainly refused: the error is the answer;
 * unknown (``OutcomeUnknown``): looked up where the provider can, up to three times, and adopted if it happened. Sent
-  again only if a second execution harms nobody, or the provider's idempotency makes it the same one, or the provider
+  again only if a second execution harms nobody, or the provider declares it idempotent, or the provider
   had finished with the request and shows nothing of it. Otherwise the error stands: nobody is dialled twice on a guess;
 * cut off in an earlier run: unknown, before anything is sent;
 * refused as a ``Conflict`` after an attempt whose outcome is unknown: that one may be the reason, so it is looked up;
@@ -382,6 +382,7 @@ class _Attempts:
 def _untried(request: StepRequest) -> Tried:
     return Tried(
         operation=request.operation,
+        about=cost_key(request.operation, *request.arguments),
         key=request.op_key,
         repeatable=is_repeatable(request.operation, request.arguments),
         reports=request.reported is not None,

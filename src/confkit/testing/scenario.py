@@ -153,7 +153,7 @@ class Scenario:
     tells_room: str = "event"
     bridge: str = "after"
     events: str = "stream"
-    idempotency: str = "none"
+    client_ids: bool = False
     rates: str = "off"
     strict: bool = False
     latency: float = 0.0
@@ -176,7 +176,7 @@ class Scenario:
             "tells_room": self.tells_room,
             "bridge": self.bridge,
             "events": self.events,
-            "idempotency": self.idempotency,
+            "client_ids": self.client_ids,
             "rates": self.rates,
             "latency": self.latency,
             "end_hangs_up": self.end_hangs_up,
@@ -221,7 +221,7 @@ def draw(seed: int) -> Scenario:
             shape=chance.choice(("explicit", "on_join", "from_call", "fused")),
             bridge=chance.choice(("after", "first", "none")),
             events=events,
-            idempotency=chance.choice(("none", "client_id")),
+            client_ids=chance.choice((False, True)),
             rates=rates,
             strict=rates != "off" and chance.random() < 0.2,
             latency=chance.choice((0.0, 0.0, 0.05, 0.3)),

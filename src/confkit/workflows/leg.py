@@ -110,7 +110,7 @@ async def _create_call(own: _Leg) -> Dialled:
         spec = CallSpec(
             to=brief.party.address,
             caller_id=brief.caller_id,
-            answer_timeout=brief.answer_timeout,
+            answer_timeout=max(brief.answer_timeout, brief.shortest_ring),
             join_method=brief.join_method,
             callback_url=callback_url(brief.callbacks, own.flow.id),
         )
@@ -136,7 +136,7 @@ async def _until_answered(own: _Leg) -> None:
     """Wait for the answer; a party that has not answered in time is hung up on."""
     if own.brief.incoming is not None:
         own.answered = True
-    patience = own.brief.answer_timeout + GRACE
+    patience = own.brief.answer_timeout + (timedelta(0) if own.brief.rings_too_long else GRACE)
     while not own.answered:
         if not await own.next(patience) and not await _has_answered(own):
             raise _Over(Outcome.NO_ANSWER)
@@ -152,7 +152,7 @@ async def _has_answered(own: _Leg) -> bool:
                 # It has rung for as long as it may: that is why, where the platform does not say.
                 cause = call.cause or EndCause.UNKNOWN
                 own.call_ended(EndCause.NO_ANSWER if cause is EndCause.UNKNOWN else cause, asked=True)
-            own.answered = call.state is CallState.ANSWERED
+            own.answered = call.state is CallState.ANSWERED or own.brief.up_is_answered
     return own.answered
 
 
@@ -394,11 +394,7 @@ class _Leg:
         """
         if self.answered:
             raise _Over(Outcome.LEFT, up=False, told=not asked)
-        outcome = Outcome.of(cause)
-        failure = None
-        if outcome is Outcome.FAILED:
-            failure = Failure(kind="CallEnded", message=f"the call ended before it was answered: {cause.value}")
-        raise _Over(outcome, failure, up=False, told=not asked)
+        raise _Over(Outcome.of(cause), Failure.of_cause(cause), up=False, told=not asked)
 
     async def _is_us(self, event: MemberLeft) -> bool:
         """Whether somebody who has left was us, there: not a member of another conference under our call's name.

@@ -143,6 +143,8 @@ async def _start_leg(flow: Flow, board: LegBoard, party: Party, incoming: Call |
             named=board.comes_again,
             callbacks=brief.callbacks,
             incoming=incoming,
+            shortest_ring=brief.shortest_ring,
+            tells_answers=brief.tells_answers,
         ),
     )
 

@@ -28,6 +28,7 @@ from confkit.models.records import (
     Call,
     Conference,
     ConferencePatch,
+    EndCause,
     Media,
     Member,
     MemberPatch,
@@ -56,6 +57,18 @@ class Failure:
     status: int | None = None
 
     @classmethod
+    def of_cause(cls, cause: EndCause) -> Failure | None:
+        """Why a call ended before it was answered; ``None`` where the outcome says it all."""
+        match Outcome.of(cause):
+            case Outcome.NO_CAPACITY:
+                why = "the provider carries no more calls at the moment"
+            case Outcome.FAILED:
+                why = f"the call ended before it was answered: {cause.value}"
+            case _:
+                return None
+        return cls(kind="CallEnded", message=why)
+
+    @classmethod
     def of(cls, error: ProviderError) -> Failure:
         """A provider's error as a value."""
         return cls(
@@ -74,6 +87,7 @@ class MeetingBrief:
 
     Args:
         owner: the mailbox of the application's handle.
+        shortest_ring, tells_answers: see :class:`LegBrief`.
         callbacks: the URL below which the provider reports events, ending in ``/``; ``None`` for none.
         provider: its name.
     """
@@ -86,6 +100,8 @@ class MeetingBrief:
     bridging: Bridging
     bridge_to_conference: bool = False
     end_hangs_up: bool = False
+    shortest_ring: timedelta = timedelta(0)
+    tells_answers: bool = True
     callbacks: str | None = field(default=None, repr=False)
 
 
@@ -97,6 +113,8 @@ class LegBrief:
         meeting: the workflow that hears what becomes of the leg.
         join_method: how its call is to get into the conference.
         waits_for_release: for ``Proceed``, before dialling: the conference has no id yet, and dialling makes it.
+        shortest_ring: what the platform's phones ring at least; for less, the leg hangs up itself.
+        tells_answers: whether the record of a call tells ringing from answered.
         named: the conference is a name, under which a call that is dialled into it makes it again when it has ended.
         incoming: a call that the party has made to us, to be answered instead of dialled.
     """
@@ -111,6 +129,18 @@ class LegBrief:
     named: bool = False
     callbacks: str | None = field(default=None, repr=False)
     incoming: Call | None = None
+    shortest_ring: timedelta = timedelta(0)
+    tells_answers: bool = True
+
+    @property
+    def rings_too_long(self) -> bool:
+        """Whether the platform lets a phone ring for longer than is asked for."""
+        return self.answer_timeout < self.shortest_ring
+
+    @property
+    def up_is_answered(self) -> bool:
+        """Whether a call that is up after its time to ring has been answered: the platform ends any other by then."""
+        return not self.tells_answers and not self.rings_too_long
 
 
 class Stage(enum.Enum):

@@ -80,8 +80,9 @@ class Plan:
 
 
 def effective_maximum(policy: Policy, capabilities: Capabilities) -> int:
-    """How many parties a meeting may hold: the policy's maximum, or the provider's if that is smaller."""
-    return min(policy.maximum, capabilities.max_members or policy.maximum)
+    """How many parties a meeting may hold: the policy's maximum, or one of the provider's if that is smaller."""
+    ours = policy.maximum
+    return min(ours, capabilities.max_members or ours, capabilities.max_calls or ours)
 
 
 def plan(
@@ -104,7 +105,7 @@ def plan(
         PolicyError: with every problem found, not only the first.
     """
     limit = effective_maximum(policy, capabilities)
-    problems = _problems_with_number(len(parties), policy, limit)
+    problems = _problems_with_number(len(parties), policy, limit, capabilities)
     people: list[Party] = []
     for number, party in enumerate(parties, 1):
         try:
@@ -125,6 +126,7 @@ def plan(
         ringing = duration(answer_timeout)
     except ValueError as error:
         problems.append(f"the answer timeout {error}")
+    problems += problems_with_ringing(ringing, capabilities)
     if problems:
         raise PolicyError(problems)
     small = len(parties) < policy.minimum
@@ -143,6 +145,14 @@ def plan(
         limit=limit,
         answer_timeout=ringing,
     )
+
+
+def problems_with_ringing(ringing: timedelta, capabilities: Capabilities) -> list[str]:
+    """Why no phone can ring for so long; empty when it can. For less than the platform's least, it is hung up."""
+    _, most = capabilities.rings
+    if most is None or ringing <= most:
+        return []
+    return [f"a phone rings for at most {most.total_seconds():g} s here, not {ringing.total_seconds():g} s"]
 
 
 def party_of(given: object, name: str) -> Party:
@@ -207,9 +217,11 @@ def problems_with_addition(party: Party, present: Sequence[Party], limit: int) -
     return problems
 
 
-def _problems_with_number(number: int, policy: Policy, limit: int) -> list[str]:
+def _problems_with_number(number: int, policy: Policy, limit: int, capabilities: Capabilities) -> list[str]:
     if number == 0:
         return ["nobody to connect: name at least one party"]
+    if number > limit == capabilities.max_calls:
+        return [f"{number} parties need {number} calls, and the provider carries {limit} at a time"]
     if number > limit:
         whose = "the policy's" if limit == policy.maximum else "the provider's"
         return [f"{number} parties are more than {whose} maximum of {limit}"]

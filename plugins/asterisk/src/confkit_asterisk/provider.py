@@ -30,7 +30,6 @@ from confkit.provider import (
     Event,
     EventSource,
     FindHint,
-    Idempotency,
     InvalidRequest,
     JoinMethod,
     Media,
@@ -68,8 +67,20 @@ CAPABILITIES: Final = Capabilities(
     answers_into=frozenset({"conference", "bridge"}),
     bridge_to_conference=True,
     events=frozenset({EventSource.STREAM}),
-    idempotency=Idempotency.CLIENT_ID,
+    idempotent=frozenset({"create_conference", "create_call", "add_member", "create_bridge", "answer_call", "play"}),
     reconcilable=frozenset({"create_conference", "create_call", "add_member", "create_bridge"}),
+    compound=frozenset(
+        {
+            "add_member:mute",
+            "create_bridge",
+            "end_conference",
+            "play:call",
+            "play:member",
+            "record:call",
+            "update_conference",
+            "update_member:coach",
+        }
+    ),
 )
 
 #: How long an event may take after the channel that it is about has gone, in seconds.
@@ -92,7 +103,6 @@ class AsteriskProvider(ProviderSpec):
         self._ari = Ari(settings)
         self._state = State()
         self._player = MediaPlayer(self._ari, self._state, settings.application)
-        self._doubtful: set[str] = set()
         self._too_old = False
 
     @hookimpl
@@ -291,24 +301,16 @@ class AsteriskProvider(ProviderSpec):
 
     @hookimpl
     async def send_digits(self, call: Call, digits: str, op: Op) -> None:
-        """Send DTMF; a request whose outcome is unknown is not repeated, because it would be heard twice."""
-        if op.key in self._doubtful:
-            raise OutcomeUnknown(
-                "the digits may have been sent", provider=PROVIDER, operation="send_digits", answered=False
-            )
-        try:
-            await self._ari.send(
-                "POST",
-                "channels",
-                call.id,
-                "dtmf",
-                operation="send_digits",
-                timeout=op.timeout,
-                body={"dtmf": digits},
-            )
-        except OutcomeUnknown:
-            self._doubtful.add(op.key)
-            raise
+        """Send DTMF."""
+        await self._ari.send(
+            "POST",
+            "channels",
+            call.id,
+            "dtmf",
+            operation="send_digits",
+            timeout=op.timeout,
+            body={"dtmf": digits},
+        )
 
     # --- bridges
 

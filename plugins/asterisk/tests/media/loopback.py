@@ -181,19 +181,6 @@ class AsteriskHarness(Harness):
     name = "asterisk"
     module = confkit_asterisk
     lacks = frozenset(Fault) - {Fault.UNREACHABLE, Fault.BAD_CREDENTIALS, *_FAULTS}
-    # What each of them takes is in test_compound.py.
-    compound = frozenset(
-        {
-            "add_member:mute",
-            "create_bridge",
-            "end_conference",
-            "play:call",
-            "play:member",
-            "record:call",
-            "update_conference",
-            "update_member:coach",
-        }
-    )
 
     @classmethod
     def declared(cls) -> object:

@@ -32,7 +32,6 @@ from confkit.provider import (
     EventSource,
     FindHint,
     Http,
-    Idempotency,
     InvalidRequest,
     JoinMethod,
     Media,
@@ -102,9 +101,9 @@ def capabilities(settings: BandwidthSettings) -> Capabilities:
         end_hangs_up=False,
         bridge_to_conference=False,
         events=frozenset({EventSource.WEBHOOK, EventSource.POLL}),
-        idempotency=Idempotency.NONE,
         reconcilable=frozenset({"create_call", "add_member"}),
         rates=rates(settings),
+        rings=(timedelta(seconds=1), LONGEST_RINGING),
     )
 
 

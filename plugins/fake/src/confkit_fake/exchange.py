@@ -66,6 +66,7 @@ class Exchange(Switchboard):
 
     Args:
         max_members: how many a conference holds at a time; ``None`` for no limit.
+        max_calls: how many calls there can be at a time; ``None`` for no limit.
         numbers: the numbers that may host conferences, dial and be called; ``None`` for any.
         seed: of the ids; the same seed and the same requests give the same ids.
         base: the date and time at which the exchange's clock begins; now by default.

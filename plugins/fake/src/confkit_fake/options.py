@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
 from attrs import field, frozen, validators
 from attrs.converters import to_bool
 
-from confkit.provider import Bridging, Capabilities, ConferenceCreation, EventSource, Idempotency, JoinMethod, RateClass
+from confkit.provider import (
+    Bridging,
+    Capabilities,
+    ConferenceCreation,
+    EndCause,
+    EventSource,
+    JoinMethod,
+    Patches,
+    RateClass,
+)
 
 MAX_TEXT: Final = 1000
 
@@ -99,13 +109,6 @@ RATES: Final[dict[Rates, tuple[RateClass, ...]]] = {
 }
 
 
-def _idempotency(value: str | Idempotency) -> Idempotency:
-    kind = Idempotency(value)
-    if kind is Idempotency.KEY:
-        raise ValueError("the fake has 'none' and 'client_id'")
-    return kind
-
-
 def _events(value: str | EventSource) -> EventSource:
     source = EventSource(value)
     if source is EventSource.WEBHOOK:
@@ -113,12 +116,12 @@ def _events(value: str | EventSource) -> EventSource:
     return source
 
 
-def _max_members(value: int | str | None) -> int | None:
+def _count(value: int | str | None) -> int | None:
     if value is None or value == "none":
         return None
     number = int(value)
     if number < 1:
-        raise ValueError("a conference holds at least one member")
+        raise ValueError("at least one is needed")
     return number
 
 
@@ -137,8 +140,13 @@ class FakeSettings:
         latency: seconds that each request takes on its way, there and back.
         answer_after: seconds until unscripted parties answer.
         rates: ``off``, or ``bandwidth`` for limits like those of Bandwidth v1.
-        idempotency: ``none``, or ``client_id`` where the intent's key becomes the id of what it creates.
+        client_ids: the intent's key becomes the id of what it creates, and a repeated request gives what exists.
         end_hangs_up: ending a conference hangs up its members' calls.
+        shortest_ring: seconds that a phone rings at least (Twilio, Telnyx).
+        max_calls: how many calls there can be at a time; the next ends at once. ``None`` for no limit.
+        tells_rejections: otherwise who rejects a call is busy (Twilio).
+        tells_answers: otherwise the record of a call that was answered says that it rings (Telnyx).
+        single_patches: one request changes one setting of a member or a conference (Telnyx).
         lists_ended: lists, look-ups and conferences show calls and members that are over, too; otherwise only the
             living, so that an empty look-up proves nothing (as Twilio's list of participants).
         whole_seconds: instants are written without fractions (Bandwidth v1, Twilio).
@@ -149,12 +157,17 @@ class FakeSettings:
     tells_room: TellsRoom = field(default=TellsRoom.EVENT, converter=TellsRoom)
     bridge: Bridging = field(default=Bridging.AFTER, converter=Bridging)
     events: EventSource = field(default=EventSource.STREAM, converter=_events)
-    max_members: int | None = field(default=20, converter=_max_members)
+    max_members: int | None = field(default=20, converter=_count)
     latency: float = field(default=0.0, converter=float, validator=validators.ge(0))
     answer_after: float = field(default=0.0, converter=float, validator=validators.ge(0))
     rates: Rates = field(default=Rates.OFF, converter=Rates)
-    idempotency: Idempotency = field(default=Idempotency.NONE, converter=_idempotency)
+    client_ids: bool = field(default=False, converter=to_bool)
     end_hangs_up: bool = field(default=False, converter=to_bool)
+    shortest_ring: float = field(default=0.0, converter=float, validator=validators.ge(0))
+    max_calls: int | None = field(default=None, converter=_count)
+    tells_rejections: bool = field(default=True, converter=to_bool)
+    tells_answers: bool = field(default=True, converter=to_bool)
+    single_patches: bool = field(default=False, converter=to_bool)
     lists_ended: bool = field(default=True, converter=to_bool)
     whole_seconds: bool = field(default=False, converter=to_bool)
 
@@ -192,7 +205,20 @@ class FakeSettings:
             answers_into=frozenset({"conference", "bridge"} if bridged else {"conference"}),
             bridge_to_conference=bridged and adds_bridged,
             events=frozenset({self.events, EventSource.POLL}),
-            idempotency=self.idempotency,
+            idempotent=frozenset(finds if self.client_ids else ()),
             reconcilable=frozenset(finds),
             rates=RATES[self.rates],
+            causes=frozenset(self._causes()),
+            rings=(timedelta(seconds=self.shortest_ring), None),
+            max_calls=self.max_calls,
+            tells_answers=self.tells_answers,
+            patches=Patches.SINGLE if self.single_patches else Patches.ANY,
         )
+
+    def _causes(self) -> Iterator[EndCause]:
+        """Which ends of a call that nobody answered can be told apart."""
+        yield from (EndCause.BUSY, EndCause.NO_ANSWER, EndCause.UNALLOCATED)
+        if self.tells_rejections:
+            yield EndCause.REJECTED
+        if self.max_calls is not None:
+            yield EndCause.CAPACITY

@@ -15,7 +15,6 @@ from confkit.provider import (
     Conflict,
     Event,
     EventSource,
-    Idempotency,
     InvalidRequest,
     JoinMethod,
     OutcomeUnknown,
@@ -98,8 +97,13 @@ class FakeProvider(ProviderSpec):
         latency: float = 0.0,
         answer_after: float = 0.0,
         rates: Rates | str = Rates.OFF,
-        idempotency: Idempotency | str = Idempotency.NONE,
+        client_ids: bool = False,
         end_hangs_up: bool = False,
+        shortest_ring: float = 0.0,
+        max_calls: int | None = None,
+        tells_rejections: bool = True,
+        tells_answers: bool = True,
+        single_patches: bool = False,
         lists_ended: bool = True,
         whole_seconds: bool = False,
         joins: Joins | str = Joins.DIAL,
@@ -115,13 +119,21 @@ class FakeProvider(ProviderSpec):
             latency=latency,
             answer_after=answer_after,
             rates=rates,
-            idempotency=idempotency,
+            client_ids=client_ids,
             end_hangs_up=end_hangs_up,
+            shortest_ring=shortest_ring,
+            max_calls=max_calls,
+            tells_rejections=tells_rejections,
+            tells_answers=tells_answers,
+            single_patches=single_patches,
             lists_ended=lists_ended,
             whole_seconds=whole_seconds,
         )
-        self.written: Callable[[Any], Any] = translate.on_whole_seconds if self.settings.whole_seconds else _as_it_is
-        self.exchange = Exchange(max_members=self.settings.max_members, end_hangs_up=self.settings.end_hangs_up)
+        self.exchange = Exchange(
+            max_members=self.settings.max_members,
+            max_calls=self.settings.max_calls,
+            end_hangs_up=self.settings.end_hangs_up,
+        )
         self.exchange.default_answer_after = self.settings.answer_after
         self.deliver: Deliver = list
         self.closed = False
@@ -140,6 +152,10 @@ class FakeProvider(ProviderSpec):
         for operation in lacking:
             # pluggy registers the methods that it finds on the object; what is not a method is not there.
             setattr(self, operation, None)
+
+    def written(self, value: Any) -> Any:
+        """A model or an event as this platform writes it down."""
+        return translate.written(value, self.settings)
 
     # For tests
 
@@ -191,7 +207,7 @@ class FakeProvider(ProviderSpec):
             return models.Conference(provider=self.name, key=op.key)
 
         def execute() -> models.Conference:
-            existing = self.exchange.conferences.get(op.key) if self._client_ids else None
+            existing = self.exchange.conferences.get(op.key) if self.settings.client_ids else None
             record = existing or self._new_conference(op.key, spec.caller_id, spec, id=self._id(op))
             record.notes["op"] = op.key
             return translate.conference(record)
@@ -206,7 +222,7 @@ class FakeProvider(ProviderSpec):
         self._check_options("create_call", spec.provider_options, ())
 
         def execute() -> models.Dialled:
-            existing = self.exchange.calls.get(op.key) if self._client_ids else None
+            existing = self.exchange.calls.get(op.key) if self.settings.client_ids else None
             return self._dialled(existing or self._dial(spec, op, into), into)
 
         return await self._wire.mutate("create_call", op, execute)
@@ -249,7 +265,7 @@ class FakeProvider(ProviderSpec):
         self._check_options("add_member", options.provider_options, ())
 
         def execute() -> models.Member:
-            existing = self.exchange.members.get(op.key) if self._client_ids else None
+            existing = self.exchange.members.get(op.key) if self.settings.client_ids else None
             return self._added(existing or self._add(conference, call, options, op), conference)
 
         return await self._wire.mutate("add_member", op, execute)
@@ -257,6 +273,7 @@ class FakeProvider(ProviderSpec):
     @hookimpl
     async def update_member(self, member: models.Member, patch: models.MemberPatch, op: models.Op) -> None:
         """Mute, hold, deafen or coach one member."""
+        self._check_patch("update_member", patch)
         await self._wire.mutate(
             "update_member",
             op,
@@ -270,6 +287,7 @@ class FakeProvider(ProviderSpec):
         self, conference: models.Conference, patch: models.ConferencePatch, op: models.Op
     ) -> None:
         """Mute or hold everyone."""
+        self._check_patch("update_conference", patch)
         await self._wire.mutate(
             "update_conference",
             op,
@@ -289,7 +307,7 @@ class FakeProvider(ProviderSpec):
             )
 
         def execute() -> models.Bridge:
-            existing = self.exchange.bridges.get(op.key) if self._client_ids else None
+            existing = self.exchange.bridges.get(op.key) if self.settings.client_ids else None
             record = existing or self.exchange.create_bridge(
                 [call.id for call in calls], id=self._id(op), notes={"op": op.key}
             )
@@ -350,7 +368,7 @@ class FakeProvider(ProviderSpec):
         """Hand an answered call over to another address."""
 
         def execute() -> models.Call:
-            existing = self.exchange.calls.get(op.key) if self._client_ids else None
+            existing = self.exchange.calls.get(op.key) if self.settings.client_ids else None
             record = existing or self.exchange.transfer(
                 call.id, to, caller_id=caller_id, id=self._id(op), notes={"op": op.key}
             )
@@ -366,7 +384,7 @@ class FakeProvider(ProviderSpec):
 
         def execute() -> models.Dialled:
             record = self.exchange.call(call.id)
-            if self._client_ids and record.notes.get("op") == op.key:
+            if self.settings.client_ids and record.notes.get("op") == op.key:
                 return self._dialled(record, into)
             if isinstance(into, models.Bridge):
                 self.exchange.answer(call.id, bridge_id=into.id)
@@ -419,10 +437,6 @@ class FakeProvider(ProviderSpec):
     # The platform's own ways
 
     @property
-    def _client_ids(self) -> bool:
-        return self.settings.idempotency is Idempotency.CLIENT_ID
-
-    @property
     def _by_event(self) -> bool:
         """Whether rooms are made by whoever joins them, and only events tell their ids."""
         return self.settings.shape is Shape.BY_NAME and self.settings.tells_room is TellsRoom.EVENT
@@ -432,7 +446,7 @@ class FakeProvider(ProviderSpec):
         return JoinMethod.FUSED in methods and (len(methods) == 1 or spec.join_method is JoinMethod.FUSED)
 
     def _id(self, op: models.Op) -> str | None:
-        return op.key if self._client_ids else None
+        return op.key if self.settings.client_ids else None
 
     def _dial(
         self, spec: models.CallSpec, op: models.Op, into: models.Conference | models.Bridge | None
@@ -451,7 +465,7 @@ class FakeProvider(ProviderSpec):
         return self.exchange.dial(
             spec.to,
             caller_id=spec.caller_id,
-            ring_for=spec.answer_timeout.total_seconds(),
+            ring_for=max(spec.answer_timeout.total_seconds(), self.settings.shortest_ring),
             conference_id=conference_id,
             bridge_id=bridge_id,
             join_on_answer=joins,
@@ -634,6 +648,10 @@ class FakeProvider(ProviderSpec):
             return tuple(translate.conference(room) for room in exchange.conferences.values() if made(room))
         return tuple(translate.bridge(bridge) for bridge in exchange.bridges.values() if made(bridge))
 
+    def _check_patch(self, operation: str, patch: models.MemberPatch | models.ConferencePatch) -> None:
+        if self.settings.single_patches and len(patch.parts) > 1:
+            raise InvalidRequest("one setting at a time", provider=self.name, operation=operation)
+
     def _check_options(self, operation: str, given: Mapping[str, Any], known: Collection[str]) -> None:
         if unknown := sorted(set(given) - set(known)):
             raise InvalidRequest(
@@ -641,10 +659,6 @@ class FakeProvider(ProviderSpec):
                 provider=self.name,
                 operation=operation,
             )
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def _interpret_digits(spec: models.ConferenceSpec | None) -> bool:

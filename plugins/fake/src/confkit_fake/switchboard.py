@@ -30,6 +30,7 @@ class Switchboard:
         self,
         *,
         max_members: int | None = 20,
+        max_calls: int | None = None,
         numbers: Collection[str] | None = None,
         seed: int = 0,
         base: datetime | None = None,
@@ -37,6 +38,7 @@ class Switchboard:
         only_own_calls: bool = False,
     ) -> None:
         self.max_members = max_members
+        self.max_calls = max_calls
         self.end_hangs_up = end_hangs_up
         self.only_own_calls = only_own_calls
         self.default_answer_after = 0.0
@@ -80,7 +82,9 @@ class Switchboard:
         if call.bridge_id:
             self.bridges[call.bridge_id].call_ids.append(call.id)
         after = self.default_answer_after if script.after is None else script.after
-        if script.reaction is Reaction.UNREACHABLE:
+        if self.max_calls is not None and self._up() > self.max_calls:
+            self._later(call, 0.0, EndCause.CAPACITY)
+        elif script.reaction is Reaction.UNREACHABLE:
             self._later(call, after, EndCause.UNALLOCATED)
         elif script.reaction is Reaction.BUSY:
             self._later(call, after, EndCause.BUSY)
@@ -94,6 +98,9 @@ class Switchboard:
                 self._timers.setdefault(call.id, []).append(timer)
         self._later(call, call.ring_for, EndCause.NO_ANSWER)
         return call
+
+    def _up(self) -> int:
+        return sum(call.state is not CallState.ENDED for call in self.calls.values())
 
     def _later(self, call: Call, delay: float, cause: EndCause) -> None:
         timer = self._timeline.after(delay, lambda: self._end(call, cause))

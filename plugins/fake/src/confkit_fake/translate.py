@@ -12,6 +12,7 @@ from confkit.provider import errors, events
 from confkit.provider import records as models
 from confkit_fake import exchange as telephone
 from confkit_fake.exchange import ErrorCode, Exchange, ExchangeError, Fact, FactKind
+from confkit_fake.options import FakeSettings
 
 NAME: Final = "fake"
 T = TypeVar("T")
@@ -119,19 +120,29 @@ def _raw(record: Any) -> dict[str, Any]:
     return {each.name: getattr(record, each.name) for each in fields(type(record)) if each.name != "notes"}
 
 
-def on_whole_seconds(value: T) -> T:
-    """A model or an event as a platform writes it that cuts instants down to whole seconds."""
-    if isinstance(value, datetime):
+def written(value: T, settings: FakeSettings) -> T:
+    """A model or an event as a platform with these settings writes it down."""
+    if settings.whole_seconds or not (settings.tells_rejections and settings.tells_answers):
+        return _written(value, settings)
+    return value
+
+
+def _written(value: T, settings: FakeSettings) -> T:
+    if isinstance(value, datetime) and settings.whole_seconds:
         return cast(T, value.replace(microsecond=0))
+    if value is models.EndCause.REJECTED and not settings.tells_rejections:
+        return cast(T, models.EndCause.BUSY)
     if isinstance(value, tuple):
-        return cast(T, tuple(on_whole_seconds(each) for each in value))
+        return cast(T, tuple(_written(each, settings) for each in value))
     if not has(type(value)):
         return value
     model: Any = value
+    if isinstance(model, models.Call) and model.state is models.CallState.ANSWERED and not settings.tells_answers:
+        model = evolve(model, state=models.CallState.RINGING, answered_at=None)
     told = {each.name: getattr(model, each.name) for each in fields(type(model)) if each.name != "raw"}
-    nested = (datetime, tuple, models.Conference, models.Call)
-    changes = {name: on_whole_seconds(each) for name, each in told.items() if isinstance(each, nested)}
-    return cast(T, evolve(model, **changes)) if changes else value
+    nested = (datetime, tuple, models.EndCause, models.Conference, models.Call)
+    changes = {name: _written(each, settings) for name, each in told.items() if isinstance(each, nested)}
+    return cast(T, evolve(model, **changes))
 
 
 class _Common(TypedDict):

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from confkit.models.capabilities import Bridging
-from confkit.models.errors import Conflict, NotFound, ProviderError, Unsupported
+from confkit.models.errors import CapacityReached, Conflict, NotFound, ProviderError, Unsupported
 from confkit.models.records import Call, CallState, EndCause, MemberOptions, Membership
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import RuleGroup
@@ -21,6 +21,8 @@ from confkit.testing.conformance.subject import where
 
 #: A platform accepts a call within this many seconds; a person takes longer to pick up.
 _ACCEPTS = 2.0
+#: More calls than this are not made to see that there cannot be more.
+_MOST = 50
 
 
 class CallRules(RuleGroup):
@@ -75,6 +77,7 @@ class CallRules(RuleGroup):
                     aware = instant is None or (isinstance(instant, datetime) and instant.tzinfo is not None)
                     check(aware, rules.INSTANTS, f"{type(record).__name__}.{name} is {instant!r}")
 
+    @where(lambda on, cause: cause in on.can.causes)
     @pytest.mark.parametrize(
         ("reaction", "cause"),
         [
@@ -87,15 +90,67 @@ class CallRules(RuleGroup):
             _, call = await fixture.ring(reaction)
             await self._ended_by(fixture, call, cause)
 
+    @where(lambda on, cause: cause not in on.can.causes)
+    @pytest.mark.parametrize(
+        ("reaction", "cause"),
+        [
+            pytest.param(Reaction.BUSY, EndCause.BUSY, id="busy"),
+            pytest.param(Reaction.REJECTS, EndCause.REJECTED, id="rejects"),
+        ],
+    )
+    async def test_a_cause_that_is_not_declared(self, harness: Harness, reaction: Reaction, cause: EndCause) -> None:
+        async with on_fixture(harness) as fixture:
+            _, call = await fixture.ring(reaction)
+            ended = await fixture.ended(call, rules.CAUSES)
+            check(ended.cause is not cause, rules.CAUSES, f"it shows {cause.value} and does not declare it")
+
+    async def test_a_ringing_call_is_not_answered(self, harness: Harness) -> None:
+        async with on_fixture(harness) as fixture:
+            to = fixture.party(Reaction.NEVER_ANSWERS)
+            dialled = await fixture.dial(to, await fixture.conference())
+            await fixture.room()  # time enough to ring
+            shown = await fixture.look_at(dialled.call)
+            check(shown.state is not CallState.ANSWERED, rules.RINGING, "it is")
+
+    @where(lambda on: on.can.rings[1] is not None)
+    async def test_the_longest_ring(self, harness: Harness) -> None:
+        async with on_fixture(harness) as fixture:
+            spec = fixture.spec(fixture.party(), rings=fixture.capabilities.rings[1] or timedelta(0))
+            try:
+                into = await fixture.conference()
+                dialled = await fixture.attempt("create_call", spec=spec, into=into)
+            except ProviderError as error:
+                raise broken(rules.RINGS_AT_MOST, f"it raised {type(error).__name__}: {error}") from error
+            await fixture.ask("hang_up", call=dialled.call)
+
     async def test_answer_timeout(self, harness: Harness) -> None:
         async with on_fixture(harness) as fixture:
             to = fixture.party(Reaction.NEVER_ANSWERS)
-            dialled = await fixture.dial(to, await fixture.conference(), rings=timedelta(seconds=1))
+            rings = max(fixture.capabilities.rings[0], timedelta(seconds=1))
+            dialled = await fixture.dial(to, await fixture.conference(), rings=rings)
+            await anyio.sleep(rings.total_seconds() - 1)
             await self._ended_by(fixture, dialled.call, EndCause.NO_ANSWER)
+
+    @where(lambda on: on.can.max_calls is not None and on.can.max_calls <= _MOST)
+    async def test_max_calls(self, harness: Harness) -> None:
+        async with on_fixture(harness) as fixture:
+            for _ in range(fixture.capabilities.max_calls or 0):
+                dialled = await fixture.dial(fixture.party(), await fixture.conference())
+                await fixture.answered(dialled.call, rules.MAX_CALLS)
+            spec, into = fixture.spec(fixture.party()), await fixture.conference()
+            try:
+                dialled = await fixture.attempt("create_call", spec=spec, into=into)
+            except CapacityReached:
+                return
+            ended = await fixture.ended(dialled.call, rules.MAX_CALLS)
+            told = ended.cause is EndCause.CAPACITY or EndCause.CAPACITY not in fixture.capabilities.causes
+            check(told, rules.CAUSES, "one call too many does not show capacity")
 
     async def _ended_by(self, fixture: Fixture, call: Call, cause: EndCause) -> None:
         timeout = cause is EndCause.NO_ANSWER
         ended = await fixture.ended(call, rules.RINGS_SO_LONG if timeout else rules.CAUSES)
+        if cause not in fixture.capabilities.causes:
+            return
         shown = ended.cause.value if ended.cause else "nothing"
         check(ended.cause is cause, rules.CAUSES, f"it shows {shown} instead of {cause.value}")
 
@@ -151,7 +206,7 @@ class CallRules(RuleGroup):
             listed = {call.id: call.state for call in await fixture.ask("list_calls", into=room.conference)}
             expected = {
                 room.calls[0].id: CallState.ENDED,
-                room.calls[1].id: CallState.ANSWERED,
+                room.calls[1].id: CallState.ANSWERED if fixture.capabilities.tells_answers else CallState.RINGING,
                 dialled.call.id: CallState.ENDED,
             }
             check(listed == expected, rules.LISTS, f"{len(listed)} of 3 are listed, or not as they are")

@@ -8,7 +8,6 @@ from attrs import evolve
 from confkit.models.capabilities import ConferenceCreation, JoinMethod
 from confkit.models.errors import CapacityReached, Conflict, NotFound
 from confkit.models.records import (
-    CallState,
     Conference,
     ConferencePatch,
     ConferenceSpec,
@@ -97,12 +96,9 @@ class ConferenceRules(RuleGroup):
                 return
             await fixture.outside(room.conference, room.calls[0], rules.ENDS)
             for call in room.calls:
-                state = (await fixture.look_at(call)).state
-                check(
-                    state is CallState.ANSWERED,
-                    rules.END_HANGS_UP,
-                    f"it is not declared and the call is {state.value}",
-                )
+                shown = await fixture.look_at(call)
+                told = f"it is not declared and the call is {shown.state.value}"
+                check(fixture.is_answered(shown), rules.END_HANGS_UP, told)
 
     @where(lambda on: on.can.max_members is not None and on.can.max_members <= _MOST)
     async def test_max_members(self, harness: Harness) -> None:
@@ -137,7 +133,7 @@ class ConferenceRules(RuleGroup):
             )
             expected = {call.id for call in room.calls}
             members = {member.call_id for member in snapshot.members}
-            calls = {call.id for call in snapshot.calls if call.state is CallState.ANSWERED}
+            calls = {call.id for call in snapshot.calls if fixture.is_answered(call)}
             check(members == expected, rules.SNAPSHOT, f"it shows {len(members & expected)} of 2 members")
             check(calls == expected, rules.SNAPSHOT, f"it shows {len(calls & expected)} of 2 answered calls")
             ids = {member.id for member in snapshot.members}

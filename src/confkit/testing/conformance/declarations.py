@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import asdict
 
-from confkit.models.capabilities import Bridging, Capabilities, EventSource, Idempotency, JoinMethod
+from confkit.models.capabilities import Bridging, Capabilities, EventSource, JoinMethod
 from confkit.models.errors import ProviderError, Unsupported
 from confkit.models.records import Conference, Member, RecordAction
 from confkit.provider.contract import ProviderSpec
@@ -16,7 +16,7 @@ from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import RuleGroup
 from confkit.testing.conformance.fixture import on_fixture
 from confkit.testing.conformance.harness import ALWAYS, Harness
-from confkit.testing.conformance.idempotency import MADE
+from confkit.testing.conformance.intents import INTENTS, MADE
 from confkit.testing.conformance.rules import broken, check
 from confkit.testing.conformance.subject import OPERATIONS, subject_of
 
@@ -73,8 +73,6 @@ class DeclarationRules(RuleGroup):
             check(not differing, rules.CHOSEN, f"{declared} gives one that differs in {', '.join(differing)}")
             wrong = [fault.value for fault in ALWAYS & harness.lacks]
             check(not wrong, rules.CHOSEN, f"its harness excepts {' and '.join(sorted(wrong))}")
-            dials = [name for name in harness.compound if name.partition(":")[0] == "create_call"]
-            check(not dials, rules.CHOSEN, "its harness declares create_call as compound")
 
     async def test_capabilities_make_sense(self, harness: Harness) -> None:
         async with on_fixture(harness) as fixture:
@@ -84,9 +82,19 @@ class DeclarationRules(RuleGroup):
             impossible = sorted(each for each in fixture.capabilities.reconcilable if not self._makes_something(each))
             check(not impossible, rules.DECLARED, f"finds has {', '.join(impossible)}, which makes nothing here")
             self._rates(fixture.capabilities)
+            compound = {name.partition(":")[0] for name in fixture.capabilities.compound}
+            strange = sorted(compound - {each.partition(":")[0] for each in INTENTS})
+            check(not strange, rules.DECLARED, f"compound has {', '.join(strange)}, which changes nothing")
+            check("create_call" not in compound, rules.ONE_REQUEST, "it declares create_call as compound")
             window = fixture.capabilities.idempotency_window
-            stray = window is not None and fixture.capabilities.idempotency is not Idempotency.KEY
-            check(not stray, rules.DECLARED, "idempotency_window is for keys")
+            stray = window is not None and not fixture.capabilities.idempotent
+            check(not stray, rules.DECLARED, "idempotency_window is there, and no operation is idempotent")
+            for name in sorted(fixture.capabilities.idempotent):
+                there = any(name in (each, each.partition(":")[0]) and self._can(each) for each in INTENTS)
+                check(there, rules.DECLARED, f"idempotent has {name}, which is not there")
+
+    def _can(self, operation: str) -> bool:
+        return subject_of(self.harness_class).can_ask_for(operation)
 
     def _makes_something(self, operation: str) -> bool:
         return operation in MADE and subject_of(self.harness_class).can_do(operation)

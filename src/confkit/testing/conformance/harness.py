@@ -113,8 +113,6 @@ class Harness(abc.ABC):
         secrets: what must never be shown: tokens, passwords, signing keys.
         caller_id: a number that the account may show.
         lacks: the troubles that the platform cannot get into; a lost reply and no connection happen everywhere.
-        compound: the operations that the platform cannot carry out with one request that changes something: all of
-            them, or only those with a detail, such as ``play:member`` or ``add_member:mute``. Any other is one request.
         reports: what the platform's webhooks tell of.
         signs_webhooks: whether the platform proves that its requests are its own.
         patience: seconds within which everything that the platform does at once has been done.
@@ -126,7 +124,6 @@ class Harness(abc.ABC):
     secrets: tuple[str, ...] = ()
     caller_id: str = "+12018994444"
     lacks: ClassVar[frozenset[Fault]] = frozenset()
-    compound: ClassVar[frozenset[str]] = frozenset()
     reports: ClassVar[frozenset[type[Event]]] = REPORTED
     signs_webhooks: ClassVar[bool] = False
     patience: float = 5.0
@@ -187,6 +184,10 @@ class Harness(abc.ABC):
             operation: ``create_call`` or ``fetch``; for a lost reply also what ``find`` is declared for. Where it takes
                 several requests, the last one that changes something.
         """
+
+    def answered(self, address: str) -> bool:
+        """Whether the party has answered and has not hung up since; for providers without ``tells_answers``."""
+        raise NotImplementedError("no record tells of answers, so the harness must")
 
     def call_in(self, caller: str) -> str | None:
         """Let a party call a number of the account; gives the call's id.

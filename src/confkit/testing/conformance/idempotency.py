@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from attrs import define, evolve
+from attrs import evolve
 
-from confkit.models.capabilities import Bridging, Idempotency
-from confkit.models.errors import OutcomeUnknown, ProviderError
-from confkit.models.records import Bridge, Call, Conference, ConferenceSpec, FindHint, Member, MemberOptions, Op
+from confkit.models.errors import Conflict, OutcomeUnknown, ProviderError
+from confkit.models.records import Bridge, Call, Conference, Dialled, Member, MemberOptions
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import RuleGroup
 from confkit.testing.conformance.fixture import Fixture, on_fixture
 from confkit.testing.conformance.harness import Fault, Harness, Reaction
-from confkit.testing.conformance.rules import broken, check
+from confkit.testing.conformance.intents import INTENTS, MADE, Intent
+from confkit.testing.conformance.rules import check
 from confkit.testing.conformance.subject import where
 
 _SENT = (Fault.LOST_REPLY, Fault.GARBLED, Fault.SERVER_ERROR, Fault.RATE_LIMITED)
-#: What an operation can make, and of that what makes a telephone ring.
-MADE = ("create_conference", "create_call", "add_member", "create_bridge", "transfer", "answer_call")
+#: Of what can be made, what makes a telephone ring.
 _DIALS = ("create_call", "transfer")
-
-
-@define(kw_only=True)
-class _Asked:
-    """A request whose reply is to be lost.
-
-    Args:
-        arguments: of the operation.
-        hint: with which it is looked for.
-        is_it: whether something that was found can be what the request made.
-        to: whom it calls, or who hangs up to end it.
-        others: how many calls were up before it was sent.
-    """
-
-    op: Op
-    arguments: dict[str, Any]
-    hint: FindHint
-    is_it: Callable[[Any], bool]
-    to: str = ""
-    others: int = 0
 
 
 class IdempotencyRules(RuleGroup):
@@ -81,18 +60,36 @@ class IdempotencyRules(RuleGroup):
                 await fixture.ask("list_calls", into=room.conference)
             check(harness.mutations() == before, rules.RAW_READS, "something was sent")
 
-    async def test_the_same_intent_again(self, harness: Harness) -> None:
+    @where(lambda on, operation: on.declares(on.can.idempotent, operation) and on.can_ask_for(operation))
+    @pytest.mark.parametrize("operation", INTENTS)
+    async def test_the_same_op_twice(self, harness: Harness, operation: str) -> None:
+        async with on_fixture(harness) as fixture:
+            asked, name = await INTENTS[operation](fixture, Reaction.ANSWERS), operation.partition(":")[0]
+            first = await fixture.ask(name, op=asked.op, **asked.arguments)
+            rang, up = harness.rings(asked.to), harness.calls_up()
+            refused: ProviderError | None = None
+            second = None
+            try:
+                second = await fixture.attempt(name, op=evolve(asked.op, attempt=2), **asked.arguments)
+            except (Conflict, OutcomeUnknown) as error:
+                refused = error
+            more = harness.rings(asked.to) - rang
+            check(more <= 0, rules.SAME_INTENT, f"the phone rang {more} more times")
+            more = harness.calls_up() - up
+            check(more <= 0, rules.SAME_INTENT, f"there are {more} more calls")
+            if refused is not None:
+                found = name in fixture.capabilities.reconcilable
+                check(found, rules.SAME_RESULT, f"{name} raised {type(refused).__name__}, and cannot be looked up")
+            else:
+                check(_made(second) == _made(first), rules.SAME_RESULT, f"{name} gave another one")
+
+    @where(lambda on: not on.declares(on.can.idempotent, "create_call"))
+    async def test_a_key_that_is_not_declared(self, harness: Harness) -> None:
         async with on_fixture(harness) as fixture:
             room = await fixture.room()
             to, op = fixture.party(), fixture.op()
             first = await fixture.dial(to, room.conference, op=op)
             spec, again = fixture.spec(to), evolve(op, attempt=2)
-            if fixture.capabilities.idempotency is not Idempotency.NONE:
-                second = await fixture.ask("create_call", spec=spec, into=room.conference, op=again)
-                rang, same = harness.rings(to), second.call.id == first.call.id
-                check(rang == 1, rules.SAME_INTENT, f"the phone rang {rang} times")
-                check(same, rules.SAME_INTENT, "it gave another call")
-                return
             try:
                 second = await fixture.attempt("create_call", spec=spec, into=room.conference, op=again)
             except ProviderError:
@@ -126,7 +123,7 @@ class IdempotencyRules(RuleGroup):
     @pytest.mark.parametrize("operation", MADE)
     async def test_find_what_was_never_asked_for(self, harness: Harness, operation: str) -> None:
         async with on_fixture(harness) as fixture:
-            asked = await getattr(self, f"_{operation}")(fixture, Reaction.ANSWERS)
+            asked = await INTENTS[operation](fixture, Reaction.ANSWERS)
             with contextlib.suppress(OutcomeUnknown):
                 found = await fixture.attempt("find", op_key=asked.op.key, hint=asked.hint)
                 check(not found, rules.FINDS_NOTHING, f"it shows {len(found)} things")
@@ -135,7 +132,7 @@ class IdempotencyRules(RuleGroup):
     @pytest.mark.parametrize("operation", MADE)
     async def test_find_what_is_not_declared(self, harness: Harness, operation: str) -> None:
         async with on_fixture(harness) as fixture:
-            asked = await getattr(self, f"_{operation}")(fixture, Reaction.ANSWERS)
+            asked = await INTENTS[operation](fixture, Reaction.ANSWERS)
             await fixture.ask(operation, op=asked.op, **asked.arguments)
             try:
                 found = await fixture.attempt("find", op_key=asked.op.key, hint=asked.hint)
@@ -149,7 +146,7 @@ class IdempotencyRules(RuleGroup):
             conference = await fixture.client.direct.create_conference()
             to = fixture.party()
             can = fixture.capabilities
-            findable = "create_call" in can.reconcilable or can.idempotency is not Idempotency.NONE
+            findable = "create_call" in can.reconcilable | can.idempotent
             try:
                 await fixture.client.direct.create_call(to, into=conference)
             except OutcomeUnknown:
@@ -158,16 +155,16 @@ class IdempotencyRules(RuleGroup):
                 check(findable, rules.ADOPTS, "it was dialled again on a guess")
             check(harness.rings(to) == 1, rules.ADOPTS, f"it rang {harness.rings(to)} times")
 
-    async def _lose(self, fixture: Fixture, operation: str, reaction: Reaction = Reaction.ANSWERS) -> _Asked:
+    async def _lose(self, fixture: Fixture, operation: str, reaction: Reaction = Reaction.ANSWERS) -> Intent:
         """Carry out an operation whose reply is lost."""
-        asked: _Asked = await getattr(self, f"_{operation}")(fixture, reaction)
+        asked = await INTENTS[operation](fixture, reaction)
         asked.others = fixture.harness.calls_up()
         fixture.harness.provoke(Fault.LOST_REPLY, operation)
         with contextlib.suppress(ProviderError):  # which one is another rule's business
             await fixture.attempt(operation, op=asked.op, **asked.arguments)
         return asked
 
-    async def _found(self, fixture: Fixture, lost: _Asked) -> Any:
+    async def _found(self, fixture: Fixture, lost: Intent) -> Any:
         """What find shows, once it does: the first is what the core adopts."""
         shown = "it shows nothing"
 
@@ -182,7 +179,7 @@ class IdempotencyRules(RuleGroup):
 
         return await fixture.until(look, rules.FINDS, lambda: shown)
 
-    async def _end(self, fixture: Fixture, lost: _Asked, made: Any) -> None:
+    async def _end(self, fixture: Fixture, lost: Intent, made: Any) -> None:
         """Let what was made come to its end, as people do: whoever was called hangs up."""
         match made:
             case Call():
@@ -200,7 +197,7 @@ class IdempotencyRules(RuleGroup):
             case Bridge():
                 await fixture.ask("end_bridge", bridge=made)
 
-    async def _over(self, fixture: Fixture, lost: _Asked) -> None:
+    async def _over(self, fixture: Fixture, lost: Intent) -> None:
         """Wait until the party has been called and is not called any more."""
 
         async def over() -> bool:
@@ -208,69 +205,12 @@ class IdempotencyRules(RuleGroup):
 
         await fixture.until(over, rules.CAUSES, "it is still called")
 
-    # What is asked, before it is asked
-
-    async def _create_conference(self, fixture: Fixture, _: Reaction) -> _Asked:
-        op, spec = fixture.op(), ConferenceSpec(caller_id=fixture.harness.caller_id)
-        hint = FindHint(operation="create_conference")
-        return _Asked(op=op, arguments={"spec": spec}, hint=hint, is_it=lambda made: made.key in ("", op.key))
-
-    async def _create_call(self, fixture: Fixture, reaction: Reaction) -> _Asked:
-        # Nobody comes to those who are the first and busy, so on some platforms there is no conference either.
-        into = (await fixture.room()).conference if reaction is Reaction.ANSWERS else await fixture.conference()
-        to = fixture.party(reaction)
-        return _Asked(
-            op=fixture.op(),
-            arguments={"spec": fixture.spec(to), "into": into},
-            hint=FindHint(operation="create_call", into=into, to=to),
-            is_it=lambda made: made.to in ("", to),
-            to=to,
-        )
-
-    async def _add_member(self, fixture: Fixture, _: Reaction) -> _Asked:
-        room, to = await fixture.room(), fixture.party()
-        if not fixture.fused:
-            call = await fixture.answered((await fixture.dial(to, room.conference)).call)
-        elif fixture.capabilities.bridge_to_conference:
-            call = (await fixture.pair())[1][0]
-            to = call.to
-        else:
-            raise broken(rules.DECLARED, "find is declared for add_member, by which no call gets in")
-        return _Asked(
-            op=fixture.op(),
-            arguments={"conference": room.conference, "call": call, "options": MemberOptions()},
-            hint=FindHint(operation="add_member", into=room.conference, call=call),
-            is_it=lambda made: made.call_id == call.id,
-            to=to,
-        )
-
-    async def _create_bridge(self, fixture: Fixture, _: Reaction) -> _Asked:
-        calls: tuple[Call, ...] = ()
-        if fixture.capabilities.bridging is Bridging.AFTER:
-            calls = tuple([await fixture.answered((await fixture.dial(fixture.party())).call) for _ in range(2)])
-        hint = FindHint(operation="create_bridge")
-        return _Asked(op=fixture.op(), arguments={"calls": calls}, hint=hint, is_it=lambda made: bool(made.id))
-
-    async def _transfer(self, fixture: Fixture, reaction: Reaction) -> _Asked:
-        room, to = await fixture.room(2), fixture.party(reaction)
-        return _Asked(
-            op=fixture.op(),
-            arguments={"call": room.calls[0], "to": to, "caller_id": fixture.harness.caller_id},
-            hint=FindHint(operation="transfer", to=to),
-            is_it=lambda made: made.to in ("", to),
-            to=to,
-        )
-
-    async def _answer_call(self, fixture: Fixture, _: Reaction) -> _Asked:
-        caller, call = await fixture.incoming()
-        return _Asked(
-            op=fixture.op(),
-            arguments={"call": call, "into": None},
-            hint=FindHint(operation="answer_call"),
-            is_it=lambda made: made.id == call.id,
-            to=caller,
-        )
-
 
 def _shown(found: Sequence[object]) -> str:
     return "it shows something else" if found else "it shows nothing"
+
+
+def _made(result: object) -> str | None:
+    """The id of what an operation gave; ``None`` where it gives nothing."""
+    made = result.call if isinstance(result, Dialled) else result
+    return getattr(made, "id", None)

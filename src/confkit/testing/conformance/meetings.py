@@ -9,7 +9,7 @@ import pytest
 
 from confkit.client.meeting import Meeting
 from confkit.models.errors import ProviderError, QuorumNotReached
-from confkit.models.records import Outcome
+from confkit.models.records import EndCause, Outcome
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import RuleGroup
 from confkit.testing.conformance.fixture import Fixture, on_fixture
@@ -60,10 +60,11 @@ class MeetingRules(RuleGroup):
             expected = {
                 fixture.party(): Outcome.JOINED,
                 fixture.party(): Outcome.JOINED,
-                fixture.party(Reaction.BUSY): Outcome.BUSY,
-                fixture.party(Reaction.REJECTS): Outcome.REJECTED,
                 fixture.party(Reaction.NEVER_ANSWERS): Outcome.NO_ANSWER,
             }
+            for reaction, cause in ((Reaction.BUSY, EndCause.BUSY), (Reaction.REJECTS, EndCause.REJECTED)):
+                if cause in fixture.capabilities.causes:
+                    expected[fixture.party(reaction)] = Outcome.of(cause)
             async with fixture.client.connect(*expected, answer_timeout=timedelta(seconds=2)) as meeting:
                 for to, outcome in expected.items():
                     found = meeting.participant(to).outcome

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from confkit.models.capabilities import Patches
 from confkit.models.errors import Conflict, NotFound, NotReady, ProviderError
 from confkit.models.records import MemberOptions, MemberPatch
 from confkit.testing.conformance import rules
@@ -85,6 +86,19 @@ class MemberRules(RuleGroup):
                     return getattr(inside[room.calls[0].id], flag) is value and other is False
 
                 await fixture.until(changed, rules.PATCHES, f"{flag} {'on' if value else 'off'} is not shown")
+
+    @where(lambda on: on.can.patches is Patches.ANY and {"mute", "hold"} <= on.can.member)
+    async def test_change_several_settings_of_a_member(self, harness: Harness) -> None:
+        async with on_fixture(harness) as fixture:
+            room = await fixture.room(2)
+            patch = MemberPatch(mute=True, hold=True)
+            await fixture.one_request("update_member", rules.PATCHES_ANY, member=room.members[0], patch=patch)
+
+            async def changed() -> bool:
+                member = (await fixture.members(room.conference))[room.calls[0].id]
+                return member.mute and member.hold
+
+            await fixture.until(changed, rules.PATCHES_ANY, "mute and hold are not both shown")
 
     @where(lambda on, flag: flag in on.can.member)
     @pytest.mark.parametrize("flag", ["deaf", "coach"])

@@ -68,8 +68,8 @@ WORKS = Rule("one-request", "An operation on what exists and is in the right sta
 PROMPT = Rule("one-request", "An operation returns as soon as the platform has accepted the request")
 ONE_REQUEST = Rule(
     "one-request",
-    "One call of a hook sends one request that changes something; only what the platform cannot do with one, which its"
-    " harness declares, takes several",
+    "One call of a hook sends one request that changes something; only what is declared as compound takes several, and"
+    " create_call never does",
 )
 NO_RETRY = Rule("one-request", "A provider never sends a request again by itself, whatever became of it")
 RAW_READS = Rule("one-request", "fetch, list_calls and find only look")
@@ -107,8 +107,11 @@ MEMBERSHIP = Rule(
     "Dialled.membership says how the call gets in: by add_member, by itself, upon its answer, or not at all",
 )
 ANSWERED = Rule("fetch", "A call that the party has answered is shown as answered")
-CAUSES = Rule("fetch", "A call that ended shows why: busy, rejected, not answered, hung up")
+RINGING = Rule("fetch", "A call that rings is not shown as answered")
+CAUSES = Rule("fetch", "A call that ended shows why, as far as capabilities.causes says that the platform can tell")
 RINGS_SO_LONG = Rule("create_call", "A phone rings no longer than answer_timeout")
+RINGS_AT_MOST = Rule("capabilities", "rings is how long a phone can be asked to ring, at least and at most")
+MAX_CALLS = Rule("capabilities", "max_calls is how many calls the account carries at a time, no more and no fewer")
 HANGS_UP = Rule("hang_up", "hang_up ends a call, ringing or answered")
 HANGS_UP_AGAIN = Rule("hang_up", "Hanging up what has ended succeeds")
 LISTS = Rule("list_calls", "list_calls shows the calls dialled into a conference or bridge, ended ones included")
@@ -130,6 +133,11 @@ REMOVES = Rule("remove_member", "A member that was removed is out of the confere
 REMOVES_AGAIN = Rule("remove_member", "Removing who has left succeeds")
 LEAVES = Rule("fetch", "A member whose call has ended has left")
 PATCHES = Rule("update_member", "update_member changes what capabilities.member declares")
+PATCHES_ANY = Rule(
+    "update_member",
+    "Where patches is ANY, update_member changes several settings with one request; where it is SINGLE, it is never"
+    " given more than one",
+)
 
 # Bridges
 
@@ -175,7 +183,13 @@ CONTEXT = Rule("errors", "A portable error keeps the provider's own account of i
 # Idempotency
 
 SAME_INTENT = Rule(
-    "capabilities", "Where idempotency is declared, a request sent again with the same op.key has no second effect"
+    "capabilities",
+    "An operation that is declared idempotent has no second effect when it is sent again with its op.key",
+)
+SAME_RESULT = Rule(
+    "capabilities",
+    "The second reply to an idempotent operation gives the result of the first; or it is a Conflict or OutcomeUnknown,"
+    " and the operation is reconcilable too",
 )
 UNDECLARED_KEY = Rule("capabilities", "Idempotency that is there is declared")
 FINDS = Rule("find", "find shows what a request that was lost did create")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -57,6 +57,17 @@ class Subject:
             case "add_member":
                 return self.has(operation) and (not self.fused or self.can.bridge_to_conference)
         return self.has(operation)
+
+    @staticmethod
+    def declares(names: Collection[str], operation: str) -> bool:
+        """Whether a set of operations has this one, as ``play:call`` or as ``play``."""
+        return operation in names or operation.partition(":")[0] in names
+
+    def can_ask_for(self, operation: str) -> bool:
+        """Whether the operation can be asked for here: what it is about has to be there as well."""
+        name, _, place = operation.partition(":")
+        declared = {"play": self.can.play, "record": self.can.record}.get(name)
+        return self.can_do(name) and (declared is None or place in declared)
 
     def can_make(self, place: str) -> bool:
         """Whether there can be such a place: a ``bridge`` is not everywhere."""

@@ -1,0 +1,134 @@
+"""What the core does differently because of what a provider declares of its platform."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+from attrs import evolve
+from confkit_fake import FakeProvider
+
+from confkit import AsyncClient, Outcome, PolicyError
+from confkit.provider import CallSpec, Capabilities, EndCause, Event, hookimpl
+from confkit.workflows.messages import Failure
+from confkit.workflows.policy import Policy, plan, problems_with_ringing
+
+pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
+
+OURS = "+12018994444"
+SHAPES = ["explicit", "on_join", "from_call", "fused"]
+PEOPLE = [f"+1919555010{index}" for index in range(1, 8)]
+SECOND = timedelta(seconds=1)
+
+
+def client(provider: FakeProvider, **settings: Any) -> AsyncClient:
+    return AsyncClient(provider, caller_id=OURS, **settings)
+
+
+def _nothing(batch: list[Event]) -> list[Event]:
+    return batch[:0]
+
+
+def sent(provider: FakeProvider, operation: str) -> int:
+    return sum(request.operation == operation for request in provider.requests)
+
+
+# --- how long a phone rings
+
+
+@pytest.mark.parametrize(("least", "wanted", "rung"), [(10, 4, 4), (10, 10, 10), (0, 4, 4)])
+async def test_a_phone_rings_no_longer_than_is_asked_for(least: float, wanted: float, rung: float) -> None:
+    provider = FakeProvider(shortest_ring=least)
+    provider.party(PEOPLE[2]).never_answers()
+    begun = anyio.current_time()
+    async with client(provider) as calls, calls.connect(*PEOPLE[:3], answer_timeout=wanted) as meeting:
+        assert [person.outcome for person in meeting.participants][2] is Outcome.NO_ANSWER
+        assert anyio.current_time() - begun == pytest.approx(rung, abs=0.5)
+    (call_id,) = provider.exchange.rings[PEOPLE[2]]
+    cause = provider.exchange.calls[call_id].cause
+    assert cause is (EndCause.CANCELLED if wanted < least else EndCause.NO_ANSWER)
+
+
+class Specs:
+    """Keeps with what calls are created."""
+
+    def __init__(self) -> None:
+        self.seen: list[CallSpec] = []
+
+    @hookimpl(wrapper=True)
+    def create_call(self, spec: CallSpec) -> Generator[None, Any, Any]:
+        self.seen.append(spec)
+        return (yield)
+
+
+async def test_the_platform_is_asked_for_no_less_than_its_least() -> None:
+    specs = Specs()
+    async with client(FakeProvider(shortest_ring=10), plugins=[specs]) as calls:
+        async with calls.connect(*PEOPLE[:3], answer_timeout=4):
+            pass
+        async with calls.connect(*PEOPLE[:3], answer_timeout=12):
+            pass
+    assert [spec.answer_timeout for spec in specs.seen] == [10 * SECOND] * 3 + [12 * SECOND] * 3
+
+
+def test_a_phone_rings_for_at_most_so_long() -> None:
+    can = Capabilities(rings=(5 * SECOND, 300 * SECOND))
+    assert problems_with_ringing(SECOND, can) == problems_with_ringing(300 * SECOND, can) == []
+    assert problems_with_ringing(301 * SECOND, can) == ["a phone rings for at most 300 s here, not 301 s"]
+    with pytest.raises(PolicyError, match="at most 300 s here, not 400 s"):
+        plan(PEOPLE[:3], policy=Policy(), capabilities=can, caller_id=OURS, answer_timeout=400)
+
+
+# --- how many calls there can be
+
+
+def test_a_meeting_that_needs_more_calls_than_there_are_is_refused_in_words() -> None:
+    can = Capabilities(max_calls=2, max_members=20)
+    with pytest.raises(PolicyError, match=r"^5 parties need 5 calls, and the provider carries 2 at a time$"):
+        plan(PEOPLE[:5], policy=Policy(), capabilities=can, caller_id=OURS)
+    assert plan(PEOPLE[:2], policy=Policy(), capabilities=can, caller_id=OURS).limit == 2
+    with pytest.raises(PolicyError, match="more than the provider's maximum of 3"):
+        plan(PEOPLE[:5], policy=Policy(), capabilities=evolve(can, max_calls=9, max_members=3), caller_id=OURS)
+
+
+async def test_a_party_for_whom_there_was_no_call_left_has_not_rejected_it() -> None:
+    provider = FakeProvider(max_calls=5)
+    async with client(provider) as calls, calls.connect(*PEOPLE[:3]), calls.connect(*PEOPLE[3:6]) as second:
+        (person,) = [each for each in second.participants if each.outcome is not Outcome.JOINED]
+        assert person.outcome is Outcome.NO_CAPACITY
+        assert person.error == "the provider carries no more calls at the moment"
+    assert provider.exchange.still_up() == ()
+
+
+def test_a_cause_says_in_words_what_the_outcome_does_not() -> None:
+    assert {cause for cause in EndCause if Failure.of_cause(cause) is not None} == {
+        EndCause.CAPACITY,
+        EndCause.FAILED,
+        EndCause.HANGUP,
+        EndCause.UNKNOWN,
+    }
+
+
+# --- what records tell
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("events", ["stream", "poll"])
+async def test_who_is_not_shown_as_answered_is_not_hung_up_on(shape: str, events: str) -> None:
+    provider = FakeProvider(shape=shape, events=events, tells_answers=False)
+    if events == "stream":
+        provider.deliver = _nothing  # the news of the answers is lost
+    async with client(provider) as calls, calls.connect(*PEOPLE[:3], answer_timeout=10) as meeting:
+        assert [person.outcome for person in meeting.participants] == [Outcome.JOINED] * 3
+
+
+async def test_who_rings_for_too_long_is_not_taken_for_answered() -> None:
+    """The platform lets it ring for longer than is asked for, so that it is up then says nothing."""
+    provider = FakeProvider(tells_answers=False, shortest_ring=30)
+    provider.party(PEOPLE[2]).never_answers()
+    async with client(provider) as calls, calls.connect(*PEOPLE[:3], answer_timeout=4) as meeting:
+        assert meeting.participants[2].outcome is Outcome.NO_ANSWER
+    assert sent(provider, "hang_up") == 3
