@@ -125,10 +125,8 @@ def lost(**details: Any) -> OutcomeUnknown:
 
 
 def test_a_leg_dials_waits_for_the_answer_and_joins_when_it_is_let_on() -> None:
-    flow = run(ANSWERED, LET_ON, brief={"callbacks": "https://us.example/t/"})
-    spec = CallSpec(
-        to=ANN.address, caller_id=OURS, answer_timeout=RINGING, callback_url="https://us.example/t/m-1/leg-1"
-    )
+    flow = run(ANSWERED, LET_ON)
+    spec = CallSpec(to=ANN.address, caller_id=OURS, answer_timeout=RINGING)
     assert flow.steps == [("create_call", spec, ROOM), ("add_member", ROOM, CALL, MemberOptions())]
     assert flow.limits == [OURS, None]
     assert flow.waits == [RINGS, None, None]
@@ -140,10 +138,6 @@ def test_a_leg_dials_waits_for_the_answer_and_joins_when_it_is_let_on() -> None:
         (MEETING, evolve(report, stage=Stage.JOINED, number=4, member=MEMBER, conference_id="conf-1")),
     ]
     assert flow.result is None
-
-
-def test_without_callbacks_the_provider_is_given_no_address() -> None:
-    assert run().steps[0][1].callback_url is None
 
 
 def test_a_leg_that_is_to_ask_dials_when_it_is_let_on_into_what_it_is_told() -> None:

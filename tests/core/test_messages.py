@@ -103,7 +103,7 @@ SAID: list[Any] = [
 TAKEN_AND_RETURNED: list[Any] = [
     messages.MeetingBrief(
         plan=PLAN, owner="m/owner", provider="p", creation=ConferenceCreation.ON_JOIN, join_method=JoinMethod.FUSED,
-        bridging=Bridging.FIRST, bridge_to_conference=True, callbacks="https://example.com/hook/",
+        bridging=Bridging.FIRST, bridge_to_conference=True,
     ),
     messages.LegBrief(
         meeting="m", party=ANN, caller_id="+12018994444", answer_timeout=timedelta(seconds=30), into=BRIDGE,

@@ -119,11 +119,15 @@ class Op:
             correlation tag, whichever it has.
         timeout: how long one request may take on the wire; never the ring timeout.
         attempt: 1 for the first time that the intent is sent.
+        callback_url: where the platform is to report what comes of the operation; ``None`` where nobody listens, and
+            for what is done by hand. It is a secret. A provider may add a query to it, which comes back with the
+            request.
     """
 
     key: str
     timeout: timedelta = timedelta(seconds=10)
     attempt: int = 1
+    callback_url: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -132,12 +136,10 @@ class ConferenceSpec:
 
     Args:
         caller_id: the number that hosts it, E.164.
-        callback_url: where the provider sends the conference's events; ``None`` where nobody listens.
         max_members: how many the meeting may come to hold.
     """
 
     caller_id: str = field(repr=masked)
-    callback_url: str | None = field(default=None, repr=False)
     max_members: int | None = None
     provider_options: Mapping[str, Any] = _options()
 
@@ -171,13 +173,11 @@ class CallSpec:
         to: E.164 number or SIP URI.
         caller_id: the number shown to the party, E.164.
         answer_timeout: how long the phone may ring.
-        callback_url: where the provider sends the call's events.
     """
 
     to: str = field(repr=masked)
     caller_id: str = field(repr=masked)
     answer_timeout: timedelta = timedelta(seconds=30)
-    callback_url: str | None = field(default=None, repr=False)
     provider_options: Mapping[str, Any] = _options()
 
 

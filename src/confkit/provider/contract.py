@@ -9,7 +9,9 @@ What the core guarantees on entry:
 
 * addresses are E.164 numbers or SIP URIs; the policy and the provider's maximum hold;
 * requests are paced by the published rate classes;
-* the same ``op.key`` stands for the same intent, on every re-send; a re-send happens only where it is safe.
+* the same ``op.key`` stands for the same intent, on every re-send; a re-send happens only where it is safe;
+* ``op.callback_url`` is where somebody listens for what comes of the operation, on every operation of a meeting: the
+  address of the party whose step it is, or of the meeting. A provider may add a query to it.
 
 What every implementation guarantees:
 

@@ -111,7 +111,6 @@ async def _create_call(own: _Leg) -> Dialled:
             to=brief.party.address,
             caller_id=brief.caller_id,
             answer_timeout=brief.answer_timeout,
-            callback_url=callback_url(brief.callbacks, own.flow.id),
         )
         dialled = await step("create_call", spec, own.into, caller_id=brief.caller_id)
     return dialled
@@ -469,11 +468,6 @@ class _News(TypedDict, total=False):
     left_behind: str | None
     watches: bool
     told: bool
-
-
-def callback_url(callbacks: str | None, flow_id: str) -> str | None:
-    """The flow's id travels in the URL, so that a receiver delivers without looking anything up."""
-    return None if callbacks is None else callbacks + flow_id
 
 
 async def ask_about(flow: Flow, ref: Conference | Bridge | Call | None) -> None:

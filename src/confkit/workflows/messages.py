@@ -73,8 +73,7 @@ class MeetingBrief:
 
     Args:
         owner: the mailbox of the application's handle.
-        callbacks: the URL below which the provider reports events, ending in ``/``; ``None`` for none.
-        host: the provider's name.
+        provider: its name.
     """
 
     plan: Plan
@@ -85,7 +84,6 @@ class MeetingBrief:
     bridging: Bridging
     bridge_to_conference: bool = False
     end_hangs_up: bool = False
-    callbacks: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -106,7 +104,6 @@ class LegBrief:
     into: Conference | Bridge | None = None
     waits_for_release: bool = False
     named: bool = False
-    callbacks: str | None = field(default=None, repr=False)
     incoming: Call | None = None
 
 

@@ -75,14 +75,14 @@ class Overheard:
             yield event
 
     @hookimpl(wrapper=True)
-    def create_call(self, spec: CallSpec) -> Generator[None, Awaitable[Dialled], Awaitable[Dialled]]:
+    def create_call(self, op: Op) -> Generator[None, Awaitable[Dialled], Awaitable[Dialled]]:
         """Keep what was dialled."""
         awaitable = yield
-        return self._keeping(awaitable, spec)
+        return self._keeping(awaitable, op)
 
-    async def _keeping(self, awaitable: Awaitable[Dialled], spec: CallSpec) -> Dialled:
+    async def _keeping(self, awaitable: Awaitable[Dialled], op: Op) -> Dialled:
         dialled = await awaitable
-        self.dialled.append((dialled, spec.callback_url))
+        self.dialled.append((dialled, op.callback_url))
         return dialled
 
 
