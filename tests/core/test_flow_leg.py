@@ -666,3 +666,24 @@ def test_who_is_transferred_is_not_hung_up() -> None:
     failed = joined(perform("transfer", "+19195550109", OURS), transfer=[error])
     assert failed.messages(Reply) == [Reply(command="c-1", failure=Failure.of(error))]
     assert failed.result is None
+
+
+# --- the provider's memory
+
+
+def test_a_member_that_was_asked_about_is_kept_as_it_was_shown() -> None:
+    shown = evolve(MEMBER, data={"seat": "7"})
+    flow = run(ANSWERED, SILENCE, create_call=[FUSED], fetch=[Snapshot(members=(shown,))])
+    assert last(flow).member == shown
+
+
+def test_whose_a_conference_is_is_asked_without_what_we_know_of_ours() -> None:
+    ours = evolve(ROOM, data={"key": "k-room"})
+    flow = run(ANSWERED, ELSEWHERE, brief={"into": ours}, create_call=[FUSED])
+    assert flow.steps[1] == ("fetch", evolve(ROOM, key="", id="conf-9"))
+
+
+def test_what_came_with_an_incoming_call_is_kept() -> None:
+    incoming = evolve(CALL, data={"leg": "7"})
+    flow = run(brief={"incoming": incoming}, answer_call=[EXPLICIT])
+    assert last(flow).call == incoming

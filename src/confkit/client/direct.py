@@ -56,6 +56,7 @@ from confkit.models.records import (
     Party,
     RecordAction,
     Snapshot,
+    with_memory,
 )
 from confkit.steps.executor import StepRequest, Steps
 from confkit.workflows.leg import JOINING
@@ -353,8 +354,9 @@ class Direct:
             arguments = tuple(now if each is given else each for each in arguments)
             result = await run_by_hand(steps, operation, *arguments, caller_id=caller_id)
             match result:
-                case Dialled(conference=Conference(id=told)) | Member(conference=Conference(id=told)):
+                case Dialled(conference=Conference() as told) | Member(conference=told):
                     self._rooms.learn(given, told)
+                    result = evolve(result, conference=with_memory(told, now))
         return result
 
     def _expect(self, operation: str, name: str, value: object, *kinds: type[Target]) -> None:
@@ -363,9 +365,10 @@ class Direct:
 
 @define
 class _Room:
-    """A conference under our key: the id that it has by now, and whose turn it is to bring it into being."""
+    """A conference under our key: its id and data by now, and whose turn it is to bring it into being."""
 
     id: str | None = None
+    data: Mapping[str, str] = field(factory=dict)
     making: anyio.Lock = field(factory=anyio.Lock)
 
 
@@ -380,18 +383,22 @@ class _Rooms:
         self._rooms: dict[str, _Room] = {}
 
     def now(self, conference: Conference) -> Conference:
-        """The conference with its newest id."""
-        room = self._rooms.get(conference.key)
-        return conference if room is None or room.id is None else evolve(conference, id=room.id)
+        """The conference with its newest id and data."""
+        if (room := self._rooms.get(conference.key)) is None:
+            return conference
+        return evolve(conference, id=room.id or conference.id, data=room.data or conference.data)
 
     def is_one(self, conference: Conference, other: Conference) -> bool:
         """Whether two records are of one conference."""
         return other.id == self.now(conference).id or bool(other.key and other.key == conference.key)
 
-    def learn(self, conference: Conference, told: str | None) -> None:
-        """The platform has told the id of a conference."""
-        if conference.key and told is not None and told != self.now(conference).id:
-            self._room(conference).id = told
+    def learn(self, conference: Conference, told: Conference) -> None:
+        """The provider has told the id of a conference, or given data with it."""
+        now = self.now(conference)
+        if conference.key and told.id is not None and told.id != now.id:
+            self._room(conference).id = told.id
+        if conference.key and told.data and told.data != now.data:
+            self._room(conference).data = told.data
 
     def forget(self, conference: Conference) -> None:
         """It has ended."""
@@ -399,7 +406,7 @@ class _Rooms:
 
     @asynccontextmanager
     async def turn(self, conference: Conference, *, makes_it: bool) -> AsyncGenerator[Conference, None]:
-        """Gives the conference with its newest id.
+        """Gives the conference with its newest id and data.
 
         Args:
             makes_it: what follows brings the conference into being where it is not there yet. That is done by one at a
@@ -423,8 +430,8 @@ async def _until_in(direct: Direct, rooms: _Rooms, call: Call, conference: Confe
     with anyio.move_on_after(JOINING.total_seconds()):
         for pause in _pauses():
             if (member := await _member(direct, rooms, call, conference)) is not None:
-                rooms.learn(conference, member.conference.id)
-                return member
+                rooms.learn(conference, member.conference)
+                return evolve(member, conference=with_memory(member.conference, rooms.now(conference)))
             await anyio.sleep(pause)
     raise _refusal(NotReady, "it has answered, and nobody confirms that it has joined", call, "join")
 
@@ -465,7 +472,7 @@ def _pauses() -> Iterator[float]:
 
 def _shown(call: Call, snapshot: Snapshot) -> Call:
     """A call as the provider shows it now."""
-    return next((found for found in snapshot.calls if found.id == call.id), call)
+    return next((with_memory(found, call) for found in snapshot.calls if found.id == call.id), call)
 
 
 def _place(call: Call, members: tuple[Member, ...]) -> Member | None:

@@ -30,7 +30,6 @@ from confkit.steps.log import logger
 from confkit.steps.rate_limits import CancelToken, Priority
 from confkit.workflows.driver import Finished, RunStep, StepDone
 from confkit.workflows.flow import FlowId, op_key
-from confkit.workflows.leg import made_for
 from confkit.workflows.meeting import FLOWS
 from confkit.workflows.messages import Adopted, End, EndReason, Failure, MeetingBrief, MeetingEnd
 from confkit.workflows.policy import Plan, Policy
@@ -299,7 +298,7 @@ class Engine:
                 snapshot = await self._ask(flow.meeting, ref)
             except ProviderError:
                 continue
-            if (call := made_for(spec.to, call_id, snapshot)) is not None:
+            if (call := snapshot.made_for(spec.to, call_id)) is not None:
                 return call
         return None
 

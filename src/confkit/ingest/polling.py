@@ -176,7 +176,7 @@ class Poller:
         unexplained = [call for call in calls if view.lacks_the_cause_of(call)]
         for call in unexplained:
             if view.roster.has(call.id):
-                told = await self._steps.read("fetch", meeting=view.id, ref=call)
+                told = await self._steps.read("fetch", meeting=view.id, ref=view.recalled(call))
                 self._delivery.take_in(view, told, asked_at)
         others = Snapshot(calls=tuple(call for call in calls if call not in unexplained))
         self._delivery.take_in(view, others, asked_at)

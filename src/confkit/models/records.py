@@ -3,6 +3,9 @@
 All are frozen, slotted and keyword-only; states are enums; instants are aware ``datetime``, durations
 ``timedelta``. ``raw`` is the provider's own payload, left out of ``repr`` and of comparison.
 ``provider_options`` is the escape on the way in: a provider refuses keys that it does not know.
+``data`` of a conference, call, member or bridge is the provider's memory of it, a few words of text: what it gives with
+the object is handed back in every later operation on it, also by another process, and kept where a record that comes
+later has none. It is written down with the meeting, so it holds no secret.
 """
 
 from __future__ import annotations
@@ -10,9 +13,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from confkit.models.addresses import canonical, masked
 from confkit.models.text import one_line
@@ -24,6 +27,10 @@ def _raw() -> Any:
 
 def _options() -> Any:
     return field(factory=dict, repr=False)
+
+
+def _data() -> Any:
+    return field(factory=dict, repr=False, hash=False)
 
 
 class CallState(enum.Enum):
@@ -162,6 +169,7 @@ class Conference:
     hold: bool = False
     created_at: datetime | None = None
     ended_at: datetime | None = None
+    data: Mapping[str, str] = _data()
     raw: Mapping[str, Any] = _raw()
 
 
@@ -196,6 +204,7 @@ class Call:
     created_at: datetime | None = None
     answered_at: datetime | None = None
     ended_at: datetime | None = None
+    data: Mapping[str, str] = _data()
     raw: Mapping[str, Any] = _raw()
 
 
@@ -238,6 +247,7 @@ class Member:
     hold: bool = False
     joined_at: datetime | None = None
     left_at: datetime | None = None
+    data: Mapping[str, str] = _data()
     raw: Mapping[str, Any] = _raw()
 
 
@@ -273,7 +283,16 @@ class Bridge:
     call_ids: tuple[str, ...] = ()
     state: BridgeState = BridgeState.CREATED
     created_at: datetime | None = None
+    data: Mapping[str, str] = _data()
     raw: Mapping[str, Any] = _raw()
+
+
+_Remembered = TypeVar("_Remembered", Conference, Call, Member, Bridge)
+
+
+def with_memory(shown: _Remembered, known: _Remembered | None) -> _Remembered:
+    """A record as it was shown, with the ``data`` that came with the object before, where it has none of its own."""
+    return shown if shown.data or known is None or not known.data else evolve(shown, data=known.data)
 
 
 @frozen(kw_only=True)
@@ -313,6 +332,13 @@ class Snapshot:
     bridge: Bridge | None = None
     members: tuple[Member, ...] = ()
     calls: tuple[Call, ...] = ()
+
+    def made_for(self, address: str, call_id: str) -> Call | None:
+        """The call of this id, if it is said to have been made to this address."""
+        for call in self.calls:
+            if call.id == call_id and call.to and canonical(call.to) == canonical(address):
+                return call
+        return None
 
 
 @frozen(kw_only=True)

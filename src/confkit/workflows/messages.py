@@ -6,6 +6,7 @@ A flow waits in one place only, its mailbox, so everything that it may have to r
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from datetime import timedelta
 
 from attrs import field, frozen
@@ -125,6 +126,7 @@ class LegReport:
     Args:
         number: counts the leg's reports, so that of two changes at one instant the later holds.
         conference_id: where joining told the id of the conference.
+        data: of the conference, with ``conference_id``.
         left_behind: what could not be undone, one sentence.
         watches: the leg is over, and still looks out for a call that may have been made.
         told: that the call has ended was told and not asked for, so that it may still be up.
@@ -136,6 +138,7 @@ class LegReport:
     call: Call | None = None
     member: Member | None = None
     conference_id: str | None = None
+    data: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
     mute: bool | None = None
     hold: bool | None = None
     outcome: Outcome | None = None

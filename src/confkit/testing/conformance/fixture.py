@@ -31,6 +31,7 @@ from confkit.models.records import (
     MemberState,
     Op,
     Snapshot,
+    with_memory,
 )
 from confkit.provider.contract import hookimpl
 from confkit.provider.discovery import implements
@@ -231,15 +232,19 @@ class Fixture:
     async def admit(self, room: Room) -> Member:
         """One more member."""
         address = self.party()
-        dialled = await self.dial(address, room.conference)
-        room.conference = dialled.conference or room.conference
+        return await self.let_in(room, address, await self.dial(address, room.conference))
+
+    async def let_in(self, room: Room, address: str, dialled: Dialled) -> Member:
+        """A member, of one who has been dialled."""
+        room.conference = with_memory(dialled.conference or room.conference, room.conference)
         call = await self.answered(dialled.call)
         if self.fused:
             room.conference = await self.materialised(room.conference)
             member = await self.inside(room.conference, call)
         else:
             member = await self.ask("add_member", conference=room.conference, call=call, options=MemberOptions())
-            room.conference = evolve(room.conference, id=member.conference.id)
+            told = evolve(room.conference, id=member.conference.id)
+            room.conference = evolve(told, data=member.conference.data or told.data)
             member = await self.inside(room.conference, call)
         room.addresses.append(address)
         room.calls.append(call)
@@ -251,7 +256,7 @@ class Fixture:
 
         async def look() -> Conference | None:
             shown = (await self.fetch(conference)).conference
-            return shown if shown is not None and shown.id is not None else None
+            return with_memory(shown, conference) if shown is not None and shown.id is not None else None
 
         return conference if conference.id is not None else await self.until(look, rules.GETS_ITS_ID, "it has none")
 
@@ -281,7 +286,7 @@ class Fixture:
     async def answered(self, call: Call) -> Call:
         """The call, once it is answered."""
         shown = await self.reached(call, CallState.ANSWERED, rules.ANSWERED)
-        return evolve(shown, conference_id=shown.conference_id or call.conference_id)
+        return with_memory(evolve(shown, conference_id=shown.conference_id or call.conference_id), call)
 
     async def ended(self, call: Call, rule: Rule = rules.HANGS_UP) -> Call:
         """The call, once it is over."""
