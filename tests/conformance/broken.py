@@ -26,6 +26,7 @@ from confkit.provider import (
     EndCause,
     Event,
     FindHint,
+    InvalidRequest,
     Member,
     MemberOptions,
     MemberPatch,
@@ -616,6 +617,40 @@ class LogsTheNumber(FakeProvider):
 
         logging.getLogger("confkit_leaky").debug("dialling %s", spec.to)
         return await super().create_call(spec=spec, op=op, into=into)
+
+
+# Memory
+
+
+@caught_by("test_another_process_goes_on", whole=True, shape="on_join", bridge="none")
+class RemembersByItself(FakeProvider):
+    """What a room is to be it knows in its own object, and nobody else does."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._rooms: dict[str, Conference] = {}
+
+    @hookimpl
+    async def create_conference(self, spec: ConferenceSpec, op: Op) -> Conference:
+        self._rooms[op.key] = await super().create_conference(spec=spec, op=op)
+        return evolve(self._rooms[op.key], data={})
+
+    @hookimpl
+    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
+        if isinstance(into, Conference) and into.id is None:
+            if into.key not in self._rooms:
+                raise InvalidRequest("nobody has told what room this is to be")
+            into = evolve(into, data=self._rooms[into.key].data)
+        return await super().create_call(spec=spec, op=op, into=into)
+
+
+@caught_by("test_another_process_unbridges")
+class RemembersInObjects(FakeProvider):
+    @hookimpl
+    async def create_bridge(self, calls: tuple[Call, ...], op: Op) -> Bridge:
+        bridge = await super().create_bridge(calls=calls, op=op)
+        data: Any = {"calls": [call.id for call in calls]}
+        return evolve(bridge, data=data)
 
 
 # Webhooks

@@ -40,9 +40,13 @@ class FakeHarness(Harness):
     def __init__(self) -> None:
         self.settings = self.given
         self.fake = self.kind(**self.given)
+        self._fakes: list[FakeProvider] = []
 
     def provider(self) -> FakeProvider:
-        return self.fake
+        # Each but the first is another process on the same exchange.
+        another = self.kind(**self.given, exchange=self.fake.exchange) if self._fakes else self.fake
+        self._fakes.append(another)
+        return another
 
     def script(self, address: str, reaction: Reaction) -> None:
         getattr(self.fake.party(address), reaction.value)()
@@ -66,7 +70,7 @@ class FakeHarness(Harness):
         return any(call.party == address and call.state is CallState.ANSWERED for call in calls)
 
     def mutations(self) -> int:
-        return sum(request.operation not in _READS for request in self.fake.requests)
+        return sum(request.operation not in _READS for fake in self._fakes for request in fake.requests)
 
     def provoke(self, fault: Fault, operation: str) -> None:
         self.fake.fail(operation, _FAULTS[fault])

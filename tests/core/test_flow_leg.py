@@ -125,10 +125,8 @@ def lost(**details: Any) -> OutcomeUnknown:
 
 
 def test_a_leg_dials_waits_for_the_answer_and_joins_when_it_is_let_on() -> None:
-    flow = run(ANSWERED, LET_ON, brief={"callbacks": "https://us.example/t/"})
-    spec = CallSpec(
-        to=ANN.address, caller_id=OURS, answer_timeout=RINGING, callback_url="https://us.example/t/m-1/leg-1"
-    )
+    flow = run(ANSWERED, LET_ON)
+    spec = CallSpec(to=ANN.address, caller_id=OURS, answer_timeout=RINGING)
     assert flow.steps == [("create_call", spec, ROOM), ("add_member", ROOM, CALL, MemberOptions())]
     assert flow.limits == [OURS, None]
     assert flow.waits == [RINGS, None, None]
@@ -140,10 +138,6 @@ def test_a_leg_dials_waits_for_the_answer_and_joins_when_it_is_let_on() -> None:
         (MEETING, evolve(report, stage=Stage.JOINED, number=4, member=MEMBER, conference_id="conf-1")),
     ]
     assert flow.result is None
-
-
-def test_without_callbacks_the_provider_is_given_no_address() -> None:
-    assert run().steps[0][1].callback_url is None
 
 
 def test_a_leg_that_is_to_ask_dials_when_it_is_let_on_into_what_it_is_told() -> None:
@@ -690,3 +684,24 @@ def test_who_is_transferred_is_not_hung_up() -> None:
     failed = joined(perform("transfer", "+19195550109", OURS), transfer=[error])
     assert failed.messages(Reply) == [Reply(command="c-1", failure=Failure.of(error))]
     assert failed.result is None
+
+
+# --- the provider's memory
+
+
+def test_a_member_that_was_asked_about_is_kept_as_it_was_shown() -> None:
+    shown = evolve(MEMBER, data={"seat": "7"})
+    flow = run(ANSWERED, SILENCE, create_call=[FUSED], fetch=[Snapshot(members=(shown,))])
+    assert last(flow).member == shown
+
+
+def test_whose_a_conference_is_is_asked_without_what_we_know_of_ours() -> None:
+    ours = evolve(ROOM, data={"key": "k-room"})
+    flow = run(ANSWERED, ELSEWHERE, brief={"into": ours}, create_call=[FUSED])
+    assert flow.steps[1] == ("fetch", evolve(ROOM, key="", id="conf-9"))
+
+
+def test_what_came_with_an_incoming_call_is_kept() -> None:
+    incoming = evolve(CALL, data={"leg": "7"})
+    flow = run(brief={"incoming": incoming}, answer_call=[EXPLICIT])
+    assert last(flow).call == incoming

@@ -87,8 +87,8 @@ from tests.core.scripted_meeting import (
 
 
 def test_a_conference_is_created_everyone_is_invited_and_let_on_when_there_is_company() -> None:
-    flow = run(brief(callbacks="https://us.example/t/"), *answered(ONE), *answered(TWO))
-    spec = ConferenceSpec(caller_id=OURS, callback_url="https://us.example/t/m-1", max_members=5)
+    flow = run(brief(), *answered(ONE), *answered(TWO))
+    spec = ConferenceSpec(caller_id=OURS, max_members=5)
     assert flow.steps == [("create_conference", spec)]
     assert flow.children == [
         (
@@ -100,7 +100,6 @@ def test_a_conference_is_created_everyone_is_invited_and_let_on_when_there_is_co
                 caller_id=OURS,
                 answer_timeout=RINGING,
                 into=ROOM,
-                callbacks="https://us.example/t/",
             ),
         )
         for number in (1, 2, 3)
@@ -108,7 +107,6 @@ def test_a_conference_is_created_everyone_is_invited_and_let_on_when_there_is_co
     assert flow.sent == [(ONE, Proceed(into=ROOM)), (TWO, Proceed(into=ROOM))]
     assert set(flow.waits) == {None}
     assert run(brief(), *answered(ONE)).sent == []
-    assert run(brief()).steps[0][1].callback_url is None
 
 
 def test_a_meeting_stands_when_everyone_is_in_or_over() -> None:

@@ -15,14 +15,16 @@ from cattrs.strategies import configure_tagged_union
 
 from confkit.models import events
 from confkit.models import records as models
-from confkit.models.capabilities import Bridging, ConferenceCreation, JoinMethod
+from confkit.models.capabilities import Bridging, ConferenceCreation
+from confkit.models.records import JoinMethod
 from confkit.workflows import messages
 from confkit.workflows.policy import Mode, Plan
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RAW: dict[str, Any] = {"Sid": "c-1", "price": None, "links": {"calls": ["/c-1", 2, 0.5, True]}}
-ROOM = models.Conference(provider="p", key="op-1", id="conf-1", created_at=NOON, raw=RAW)
-BRIDGE = models.Bridge(provider="p", id="b-1", call_ids=("c-1", "c-2"), raw=RAW)
+DATA = {"edge": "dublin"}
+ROOM = models.Conference(provider="p", key="op-1", id="conf-1", created_at=NOON, raw=RAW, data=DATA)
+BRIDGE = models.Bridge(provider="p", id="b-1", call_ids=("c-1", "c-2"), raw=RAW, data=DATA)
 CALL = models.Call(
     provider="p",
     id="c-1",
@@ -31,8 +33,9 @@ CALL = models.Call(
     state=models.CallState.ENDED,
     ended_at=NOON,
     raw=RAW,
+    data=DATA,
 )
-MEMBER = models.Member(provider="p", id="m-1", call_id="c-1", conference=ROOM, joined_at=NOON, raw=RAW)
+MEMBER = models.Member(provider="p", id="m-1", call_id="c-1", conference=ROOM, joined_at=NOON, raw=RAW, data=DATA)
 ANN = models.Party("+19195550101", name="Ann")
 FAILURE = messages.Failure(kind="NotFound", message="gone", detail="gone", operation="play", code="7", status=404)
 PLAN = Plan(
@@ -103,7 +106,7 @@ SAID: list[Any] = [
 TAKEN_AND_RETURNED: list[Any] = [
     messages.MeetingBrief(
         plan=PLAN, owner="m/owner", provider="p", creation=ConferenceCreation.ON_JOIN, join_method=JoinMethod.FUSED,
-        bridging=Bridging.FIRST, bridge_to_conference=True, callbacks="https://example.com/hook/",
+        bridging=Bridging.FIRST, bridge_to_conference=True,
     ),
     messages.LegBrief(
         meeting="m", party=ANN, caller_id="+12018994444", answer_timeout=timedelta(seconds=30), into=BRIDGE,

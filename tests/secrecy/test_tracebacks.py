@@ -285,10 +285,10 @@ async def test_a_request_that_fails(
     if not fast:
         monkeypatch.setitem(sys.modules, "aiohttp", None)
     provider = made(transport)
-    op = Op(key="k")
+    op = Op(key="k", callback_url=HOOK)
     options = {"fallback_url": FALLBACK}
-    conference = ConferenceSpec(caller_id=CALLER, callback_url=HOOK, provider_options=options)
-    call = CallSpec(to=PEOPLE[0], caller_id=CALLER, callback_url=HOOK, provider_options=options)
+    conference = ConferenceSpec(caller_id=CALLER, provider_options=options)
+    call = CallSpec(to=PEOPLE[0], caller_id=CALLER, provider_options=options)
     for work in (
         provider.create_conference(spec=conference, op=op),
         provider.create_call(spec=call, op=op, into=None),

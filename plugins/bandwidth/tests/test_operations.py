@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 from confkit_bandwidth.provider import VOICES
 
 from confkit.provider import (
@@ -219,8 +220,8 @@ async def test_v8_v10_v40_create_conference_with_all_options(connect: Any, stub:
         "fallback_url": "https://b.example/c",
         "tag": "mine",
     }
-    spec = ConferenceSpec(caller_id="+19195551212", callback_url="https://u:p@a.example/t", provider_options=options)
-    await provider.create_conference(spec=spec, op=OP)
+    spec = ConferenceSpec(caller_id="+19195551212", provider_options=options)
+    await provider.create_conference(spec=spec, op=evolve(OP, callback_url="https://u:p@a.example/t"))
     assert stub.seen[0].body == {
         "from": "+19195551212",
         "profile": "passthru_digits",
@@ -266,10 +267,9 @@ async def test_v63_create_call_with_all_options(provider: Any, stub: Any) -> Non
     spec = CallSpec(
         to="sip:ann@example.com",
         caller_id="+12018994444",
-        callback_url="https://a.example/t",
         provider_options=options,
     )
-    await provider.create_call(spec=spec, op=OP, into=None)
+    await provider.create_call(spec=spec, op=evolve(OP, callback_url="https://a.example/t"), into=None)
     assert stub.seen[0].body == {
         "from": "+12018994444",
         "to": "sip:ann@example.com",

@@ -222,7 +222,7 @@ class AsyncClient:
                 policy=self._policy,
                 request_timeout=self._request_timeout,
                 show_numbers=self._show_numbers,
-                callback_url=self._addresses.below if self._addresses is not None else None,
+                callbacks_below=self._addresses.below if self._addresses is not None else None,
                 options=self._options,
             )
             await self._engine.runtime.open()

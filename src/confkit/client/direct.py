@@ -16,6 +16,7 @@ from itertools import chain, repeat
 from typing import Any
 
 import anyio
+from attrs import evolve
 
 from confkit.client.arguments import (
     Target,
@@ -35,7 +36,6 @@ from confkit.client.arguments import (
 )
 from confkit.client.rooms import Rooms
 from confkit.models.addresses import masked, problem_with
-from confkit.models.capabilities import JoinMethod
 from confkit.models.durations import Duration
 from confkit.models.errors import Conflict, NotFound, NotReady, PolicyError, ProviderError
 from confkit.models.records import (
@@ -48,6 +48,7 @@ from confkit.models.records import (
     ConferencePatch,
     ConferenceSpec,
     Dialled,
+    JoinMethod,
     Media,
     Member,
     MemberOptions,
@@ -57,6 +58,7 @@ from confkit.models.records import (
     Party,
     RecordAction,
     Snapshot,
+    with_memory,
 )
 from confkit.steps.executor import StepRequest, Steps
 from confkit.workflows.leg import JOINING
@@ -364,8 +366,9 @@ class Direct:
             arguments = tuple(now if each is given else each for each in arguments)
             result = await run_by_hand(steps, operation, *arguments, caller_id=caller_id)
             match result:
-                case Dialled(conference=Conference(id=told)) | Member(conference=Conference(id=told)):
+                case Dialled(conference=Conference() as told) | Member(conference=told):
                     self._rooms.learn(given, told)
+                    result = evolve(result, conference=with_memory(told, now))
         return result
 
     def _expect(self, operation: str, name: str, value: object, *kinds: type[Target]) -> None:
@@ -393,8 +396,8 @@ async def _until_in(direct: Direct, rooms: Rooms, call: Call, conference: Confer
     with anyio.move_on_after(patience.total_seconds()):
         for pause in _pauses():
             if (member := await _member(direct, rooms, call, conference)) is not None:
-                rooms.learn(conference, member.conference.id)
-                return member
+                rooms.learn(conference, member.conference)
+                return evolve(member, conference=with_memory(member.conference, rooms.now(conference)))
             await anyio.sleep(pause)
     raise _refusal(NotReady, "it has answered, and nobody confirms that it has joined", call, "join")
 
@@ -435,7 +438,7 @@ def _pauses() -> Iterator[float]:
 
 def _shown(call: Call, snapshot: Snapshot) -> Call:
     """A call as the provider shows it now."""
-    return next((found for found in snapshot.calls if found.id == call.id), call)
+    return next((with_memory(found, call) for found in snapshot.calls if found.id == call.id), call)
 
 
 def _place(call: Call, members: tuple[Member, ...]) -> Member | None:

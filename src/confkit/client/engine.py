@@ -30,7 +30,6 @@ from confkit.steps.log import logger
 from confkit.steps.rate_limits import CancelToken, Priority
 from confkit.workflows.driver import Finished, RunStep, StepDone
 from confkit.workflows.flow import FlowId, op_key
-from confkit.workflows.leg import made_for
 from confkit.workflows.meeting import FLOWS
 from confkit.workflows.messages import Adopted, End, EndReason, Failure, MeetingBrief, MeetingEnd
 from confkit.workflows.policy import Plan, Policy
@@ -71,7 +70,7 @@ class Engine:
     """Runs the meetings of one client. All its tasks belong to the client's task group.
 
     Args:
-        callback_url: makes the URL below which events of a meeting are to be reported.
+        callbacks_below: makes the URL, ending in ``/``, below which the events of a meeting are to be reported.
 
     Attributes:
         callers: calls that have come in, for the application to take.
@@ -89,7 +88,7 @@ class Engine:
         policy: Policy,
         request_timeout: timedelta,
         show_numbers: bool,
-        callback_url: Callable[[str], str] | None = None,
+        callbacks_below: Callable[[str], str] | None = None,
         options: EngineOptions,
     ) -> None:
         self.policy = policy
@@ -110,7 +109,8 @@ class Engine:
         self.home = Home()
         self._gone = anyio.Event()
         self._ring, self.callers = anyio.create_memory_object_stream[IncomingCall](CALLERS)
-        self._callback_url = callback_url
+        told = EventSource.WEBHOOK in self.steps.capabilities.events and "receive" in self.steps.implemented
+        self._callbacks_below = callbacks_below if told else None
         self._hook = manager.hook
         self._poller = Poller(self.steps, self.delivery, self.clock, tasks)
         if EventSource.STREAM in self.steps.capabilities.events and "events" in self.steps.implemented:
@@ -137,7 +137,7 @@ class Engine:
         self.steps.traces[view.id] = view.trace
         self.delivery.tell("meeting_started", meeting=view.id)
         await self.runtime.start("meeting", view.id, self._brief(view.id, plan))
-        if EventSource.STREAM in self.steps.capabilities.events or self.callbacks(view.id) is not None:
+        if EventSource.STREAM in self.steps.capabilities.events or self._callbacks_below is not None:
             self._poller.guard(view)
         else:
             self._poller.follow(view)
@@ -172,11 +172,6 @@ class Engine:
         if self._hook.aclose.get_hookimpls():
             await self._hook.aclose()
 
-    def callbacks(self, meeting: str) -> str | None:
-        """The URL below which the provider is to report the meeting's events; ``None`` where nobody listens."""
-        able = EventSource.WEBHOOK in self.steps.capabilities.events and "receive" in self.steps.implemented
-        return self._callback_url(meeting) if self._callback_url is not None and able else None
-
     def _brief(self, meeting: str, plan: Plan) -> MeetingBrief:
         capabilities = self.steps.capabilities
         return MeetingBrief(
@@ -190,7 +185,6 @@ class Engine:
             end_hangs_up=capabilities.end_hangs_up,
             shortest_ring=capabilities.rings[0],
             tells_answers=capabilities.tells_answers,
-            callbacks=self.callbacks(meeting),
         )
 
     # --- what webhooks bring
@@ -238,6 +232,7 @@ class Engine:
                 meeting=meeting,
                 party=self._label(step.flow),
                 caller_id=step.caller_id,
+                callback_url=self._callback_url(step.flow),
                 cancel=cancel,
                 resumed=resumed,
                 reported=partial(self._reported, step.flow, spec) if isinstance(spec, CallSpec) else None,
@@ -305,7 +300,7 @@ class Engine:
                 snapshot = await self._ask(flow.meeting, ref)
             except ProviderError:
                 continue
-            if (call := made_for(spec.to, call_id, snapshot)) is not None:
+            if (call := snapshot.made_for(spec.to, call_id)) is not None:
                 return call
         return None
 
@@ -336,6 +331,10 @@ class Engine:
         if (view := self.views.get(meeting)) is not None:
             self.delivery.take_in(view, snapshot, asked_at)
         return snapshot
+
+    def _callback_url(self, flow: FlowId) -> str | None:
+        """Where events of a workflow are reported: its id stands in the URL, so nothing has to be looked up."""
+        return None if self._callbacks_below is None else self._callbacks_below(flow.meeting) + flow
 
     def _label(self, flow: FlowId) -> str | None:
         legs = self.views[flow.meeting].roster.legs

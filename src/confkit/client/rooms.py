@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -16,9 +16,10 @@ ROOMS = 10_000
 
 @define
 class _Room:
-    """A conference under our key: the id that it has by now, and whose turn it is to bring it into being."""
+    """A conference under our key: its id and data by now, and whose turn it is to bring it into being."""
 
     id: str | None = None
+    data: Mapping[str, str] = field(factory=dict)
     making: anyio.Lock = field(factory=anyio.Lock)
 
 
@@ -33,18 +34,22 @@ class Rooms:
         self._rooms: dict[str, _Room] = {}
 
     def now(self, conference: Conference) -> Conference:
-        """The conference with its newest id."""
-        room = self._rooms.get(conference.key)
-        return conference if room is None or room.id is None else evolve(conference, id=room.id)
+        """The conference with its newest id and data."""
+        if (room := self._rooms.get(conference.key)) is None:
+            return conference
+        return evolve(conference, id=room.id or conference.id, data=room.data or conference.data)
 
     def is_one(self, conference: Conference, other: Conference) -> bool:
         """Whether two records are of one conference."""
         return other.id == self.now(conference).id or bool(other.key and other.key == conference.key)
 
-    def learn(self, conference: Conference, told: str | None) -> None:
-        """The platform has told the id of a conference."""
-        if conference.key and told is not None and told != self.now(conference).id:
-            self._room(conference).id = told
+    def learn(self, conference: Conference, told: Conference) -> None:
+        """The provider has told the id of a conference, or given data with it."""
+        now = self.now(conference)
+        if conference.key and told.id is not None and told.id != now.id:
+            self._room(conference).id = told.id
+        if conference.key and told.data and told.data != now.data:
+            self._room(conference).data = told.data
 
     def forget(self, conference: Conference) -> None:
         """It has ended."""
@@ -52,7 +57,7 @@ class Rooms:
 
     @asynccontextmanager
     async def turn(self, conference: Conference, *, makes_it: bool) -> AsyncGenerator[Conference, None]:
-        """Gives the conference with its newest id.
+        """Gives the conference with its newest id and data.
 
         Args:
             makes_it: what follows brings the conference into being where it is not there yet. That is done by one at a

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import weakref
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -89,6 +90,7 @@ class MeetingView:
         self._provider = provider
         self._established = False
         self._commands = 0
+        self._data: dict[str, Mapping[str, str]] = {}  # of those calls that the provider gave some with
         self._replies: dict[str, Reply | None] = {}  # of the commands that somebody waits for
         self._changed: anyio.Event | None = None
         self._told: set[tuple[str, ...]] = set()
@@ -157,7 +159,12 @@ class MeetingView:
 
     def call_of(self, person: Participant) -> Call:
         """A participant's call, as far as it must be known to ask the provider about it."""
-        return Call(provider=self._provider, id=person.call_id or "", to=person.party.address)
+        return self.recalled(Call(provider=self._provider, id=person.call_id or "", to=person.party.address))
+
+    def recalled(self, call: Call) -> Call:
+        """A call with the data that the provider gave with it, where it has none."""
+        known = self._data.get(call.id)
+        return call if known is None or call.data else evolve(call, data=known)
 
     async def changed(self) -> None:
         """Wait until anything about the meeting changes."""
@@ -205,6 +212,8 @@ class MeetingView:
             case LegBrief(party=party):
                 self.roster.seat(flow, party)
             case LegReport():
+                if message.call is not None and message.call.data:
+                    self._data[message.call.id] = message.call.data
                 self.roster.learn(message.leg, facts_in_report(message, at))
                 if message.outcome is not None:
                     self.trace.note_end(message.leg, message.outcome, at)

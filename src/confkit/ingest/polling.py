@@ -8,9 +8,9 @@ import anyio
 
 from confkit.ingest.delivery import Delivery
 from confkit.ingest.meeting_view import MeetingView
-from confkit.models.capabilities import ConferenceCreation, JoinMethod
+from confkit.models.capabilities import ConferenceCreation
 from confkit.models.errors import ProviderError
-from confkit.models.records import Bridge, Conference, Snapshot
+from confkit.models.records import Bridge, Conference, JoinMethod, Snapshot
 from confkit.steps.clock import Clock
 from confkit.steps.executor import Steps
 from confkit.steps.log import logger
@@ -182,7 +182,7 @@ class Poller:
         unexplained = [call for call in calls if view.lacks_the_cause_of(call)]
         for call in unexplained:
             if view.roster.has(call.id):
-                told = await self._steps.read("fetch", meeting=view.id, ref=call)
+                told = await self._steps.read("fetch", meeting=view.id, ref=view.recalled(call))
                 self._delivery.take_in(view, told, asked_at)
         others = Snapshot(calls=tuple(call for call in calls if call not in unexplained))
         self._delivery.take_in(view, others, asked_at)

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from confkit.models.records import EndCause
+from confkit.models.records import EndCause, JoinMethod
 
 
 class ConferenceCreation(enum.Enum):
@@ -24,13 +24,6 @@ class ConferenceCreation(enum.Enum):
     BY_NAME = "by_name"
     ON_JOIN = "on_join"
     FROM_CALL = "from_call"
-
-
-class JoinMethod(enum.Enum):
-    """How a call gets into a conference: by ``add_member`` once it has answered, or by having been dialled into it."""
-
-    EXPLICIT = "explicit"
-    FUSED = "fused"
 
 
 class Bridging(enum.Enum):

@@ -3,6 +3,9 @@
 All are frozen, slotted and keyword-only; states are enums; instants are aware ``datetime``, durations
 ``timedelta``. ``raw`` is the provider's own payload, left out of ``repr`` and of comparison.
 ``provider_options`` is the escape on the way in: a provider refuses keys that it does not know.
+``data`` of a conference, call, member or bridge is the provider's memory of it, a few words of text: what it gives with
+the object is handed back in every later operation on it, also by another process, and kept where a record that comes
+later has none. It is written down with the meeting, so it holds no secret.
 """
 
 from __future__ import annotations
@@ -10,12 +13,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from confkit.models.addresses import canonical, masked
-from confkit.models.capabilities import JoinMethod
 from confkit.models.text import one_line
 
 
@@ -25,6 +27,10 @@ def _raw() -> Any:
 
 def _options() -> Any:
     return field(factory=dict, repr=False)
+
+
+def _data() -> Any:
+    return field(factory=dict, repr=False, hash=False)
 
 
 class CallState(enum.Enum):
@@ -77,6 +83,13 @@ class BridgeState(enum.Enum):
     ENDED = "ended"
 
 
+class JoinMethod(enum.Enum):
+    """How a call gets into a conference: by ``add_member`` once it has answered, or by having been dialled into it."""
+
+    EXPLICIT = "explicit"
+    FUSED = "fused"
+
+
 class Membership(enum.Enum):
     """What ``create_call`` promises about the call's way into its conference or bridge."""
 
@@ -122,11 +135,15 @@ class Op:
             correlation tag, whichever it has.
         timeout: how long one request may take on the wire; never the ring timeout.
         attempt: 1 for the first time that the intent is sent.
+        callback_url: where the platform is to report what comes of the operation; ``None`` where nobody listens, and
+            for what is done by hand. It is a secret. A provider may add a query to it, which comes back with the
+            request.
     """
 
     key: str
     timeout: timedelta = timedelta(seconds=10)
     attempt: int = 1
+    callback_url: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -135,12 +152,10 @@ class ConferenceSpec:
 
     Args:
         caller_id: the number that hosts it, E.164.
-        callback_url: where the provider sends the conference's events; ``None`` where nobody listens.
         max_members: how many the meeting may come to hold.
     """
 
     caller_id: str = field(repr=masked)
-    callback_url: str | None = field(default=None, repr=False)
     max_members: int | None = None
     provider_options: Mapping[str, Any] = _options()
 
@@ -163,6 +178,7 @@ class Conference:
     hold: bool = False
     created_at: datetime | None = None
     ended_at: datetime | None = None
+    data: Mapping[str, str] = _data()
     raw: Mapping[str, Any] = _raw()
 
 
@@ -176,14 +192,12 @@ class CallSpec:
         answer_timeout: how long the phone may ring.
         join_method: how the call is to get into its conference, where the platform has both ways: by itself as soon
             as it is answered, or by ``add_member``.
-        callback_url: where the provider sends the call's events.
     """
 
     to: str = field(repr=masked)
     caller_id: str = field(repr=masked)
     answer_timeout: timedelta = timedelta(seconds=30)
     join_method: JoinMethod = JoinMethod.EXPLICIT
-    callback_url: str | None = field(default=None, repr=False)
     provider_options: Mapping[str, Any] = _options()
 
 
@@ -202,6 +216,7 @@ class Call:
     created_at: datetime | None = None
     answered_at: datetime | None = None
     ended_at: datetime | None = None
+    data: Mapping[str, str] = _data()
     raw: Mapping[str, Any] = _raw()
 
 
@@ -244,6 +259,7 @@ class Member:
     hold: bool = False
     joined_at: datetime | None = None
     left_at: datetime | None = None
+    data: Mapping[str, str] = _data()
     raw: Mapping[str, Any] = _raw()
 
 
@@ -289,7 +305,16 @@ class Bridge:
     call_ids: tuple[str, ...] = ()
     state: BridgeState = BridgeState.CREATED
     created_at: datetime | None = None
+    data: Mapping[str, str] = _data()
     raw: Mapping[str, Any] = _raw()
+
+
+_Remembered = TypeVar("_Remembered", Conference, Call, Member, Bridge)
+
+
+def with_memory(shown: _Remembered, known: _Remembered | None) -> _Remembered:
+    """A record as it was shown, with the ``data`` that came with the object before, where it has none of its own."""
+    return shown if shown.data or known is None or not known.data else evolve(shown, data=known.data)
 
 
 @frozen(kw_only=True)
@@ -329,6 +354,13 @@ class Snapshot:
     bridge: Bridge | None = None
     members: tuple[Member, ...] = ()
     calls: tuple[Call, ...] = ()
+
+    def made_for(self, address: str, call_id: str) -> Call | None:
+        """The call of this id, if it is said to have been made to this address."""
+        for call in self.calls:
+            if call.id == call_id and call.to and canonical(call.to) == canonical(address):
+                return call
+        return None
 
 
 @frozen(kw_only=True)

@@ -15,15 +15,7 @@ from confkit.models.addresses import (
     is_sip,
     masked,
 )
-from confkit.models.capabilities import (
-    Bridging,
-    Capabilities,
-    ConferenceCreation,
-    EventSource,
-    JoinMethod,
-    Patches,
-    RateClass,
-)
+from confkit.models.capabilities import Bridging, Capabilities, ConferenceCreation, EventSource, Patches, RateClass
 from confkit.models.errors import (
     CapacityReached,
     ConfkitError,
@@ -81,6 +73,7 @@ from confkit.models.records import (
     Dialled,
     EndCause,
     FindHint,
+    JoinMethod,
     Media,
     Member,
     MemberOptions,

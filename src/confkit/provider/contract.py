@@ -9,7 +9,11 @@ What the core guarantees on entry:
 
 * addresses are E.164 numbers or SIP URIs; the policy and the provider's maximum hold;
 * requests are paced by the published rate classes;
-* the same ``op.key`` stands for the same intent, on every re-send; a re-send happens only where it is safe.
+* the same ``op.key`` stands for the same intent, on every re-send; a re-send happens only where it is safe;
+* ``op.callback_url`` is where somebody listens for what comes of the operation, on every operation of a meeting: the
+  address of the party whose step it is, or of the meeting. A provider may add a query to it;
+* the ``data`` that a provider gave with a conference, call, member or bridge comes back with it, unchanged, in every
+  later operation on it, from another process too. It is empty where the core has learned of the object elsewhere.
 
 What every implementation guarantees:
 
@@ -107,7 +111,9 @@ class ProviderSpec:
         """Create an empty conference.
 
         Where the platform makes conferences of itself (``ConferenceCreation`` other than ``EXPLICIT``), send nothing
-        and return one without ``id``. ``key`` is ``op.key``.
+        and return one without ``id``. ``key`` is ``op.key``. What the spec says and the first dial or join must send
+        then goes into ``data``, which comes back with ``into``: a provider object keeps nothing that another one on the
+        same platform would miss, because a meeting may go on in another process.
         """
         raise NotImplementedError
 

@@ -56,6 +56,7 @@ class StepRequest:
     Args:
         step: the workflow's id and the place in it.
         caller_id: for limits that each number has for itself.
+        callback_url: as :class:`~confkit.models.records.Op` has it.
         cancel: the order not to send what has not been sent yet.
         resumed: an earlier run of the step was cut off, and may have sent the request.
         reported: gives what the step has made, if it has reported itself to an address that only this step was given.
@@ -68,6 +69,7 @@ class StepRequest:
     meeting: str | None = None
     party: str | None = None
     caller_id: str | None = field(default=None, repr=False)
+    callback_url: str | None = field(default=None, repr=False)
     cancel: CancelToken = field(factory=CancelToken, repr=False)
     resumed: bool = False
     reported: Callable[[], Awaitable[Any]] | None = field(default=None, repr=False)
@@ -275,7 +277,7 @@ class Steps:
         state.number += 1
         spec = OPERATIONS[request.operation]
         state.waited += await self._place(request, about)
-        op = Op(key=request.op_key, timeout=self._timeout, attempt=state.number)
+        op = Op(key=request.op_key, timeout=self._timeout, attempt=state.number, callback_url=request.callback_url)
         arguments = dict(zip(spec.arguments, request.arguments, strict=True))
         try:
             # The provider keeps to op.timeout itself; this is for the one that does not.

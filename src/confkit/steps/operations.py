@@ -7,7 +7,6 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from confkit.models.capabilities import JoinMethod
 from confkit.models.records import (
     Bridge,
     Call,
@@ -15,6 +14,7 @@ from confkit.models.records import (
     Conference,
     Dialled,
     FindHint,
+    JoinMethod,
     Member,
     Membership,
     Snapshot,

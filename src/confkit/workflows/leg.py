@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import NoReturn, TypedDict, Unpack
 
 from attrs import define, evolve
 
-from confkit.models.addresses import canonical
 from confkit.models.errors import Conflict, NotFound, OutcomeUnknown, ProviderError, Withdrawn
 from confkit.models.events import (
     CallAnswered,
@@ -38,6 +38,7 @@ from confkit.models.records import (
     MemberState,
     Outcome,
     Snapshot,
+    with_memory,
 )
 from confkit.workflows.commands import Then, perform_for_one, performance_of
 from confkit.workflows.flow import Flow, op_key
@@ -94,12 +95,12 @@ async def _dial(own: _Leg) -> None:
         if isinstance(error, OutcomeUnknown):
             _note_lost(own, error)
         raise _Over(Outcome.FAILED, Failure.of(error)) from None
-    own.call = dialled.call
+    own.call = with_memory(dialled.call, own.brief.incoming)
     own.membership = dialled.membership
     own.released = False
     if dialled.conference is not None:
-        own.into = dialled.conference
-    await own.report(Stage.DIALLED, conference_id=_id_of(dialled.conference))
+        own.enter(dialled.conference)
+    await own.report(Stage.DIALLED, **own.told_of(dialled.conference))
 
 
 async def _create_call(own: _Leg) -> Dialled:
@@ -112,7 +113,6 @@ async def _create_call(own: _Leg) -> Dialled:
             caller_id=brief.caller_id,
             answer_timeout=max(brief.answer_timeout, brief.shortest_ring),
             join_method=brief.join_method,
-            callback_url=callback_url(brief.callbacks, own.flow.id),
         )
         dialled = await step("create_call", spec, own.into, caller_id=brief.caller_id)
     return dialled
@@ -178,7 +178,7 @@ async def _join(own: _Leg) -> None:
         if not await own.next(JOINING) and not await _is_in(own):
             failure = Failure(kind="NotReady", message="it has answered, and nobody confirms that it has joined")
             raise _Over(Outcome.FAILED, failure)
-    await own.report(Stage.JOINED, conference_id=_id_of(own.into))
+    await own.report(Stage.JOINED, **own.told_of(own.into))
 
 
 async def _join_conference(own: _Leg) -> None:
@@ -203,11 +203,10 @@ async def _add_member(own: _Leg) -> bool:
         if own.released:
             return False
         raise _Over(Outcome.FAILED, Failure.of(error)) from None
-    own.member = member
-    own.into = member.conference
+    own.member = evolve(member, conference=own.enter(member.conference))
     own.joined = own.joined or member.state is MemberState.JOINED
     if member.conference.id is not None or not own.joined:
-        await own.report(Stage.UPDATED, conference_id=member.conference.id)
+        await own.report(Stage.UPDATED, **own.told_of(member.conference))
     return True
 
 
@@ -229,7 +228,7 @@ async def _is_in(own: _Leg) -> bool:
     snapshot = await _look(own, own.into if _id_of(own.into) else own.call)
     for member in snapshot.members:
         if own.call is not None and member.call_id == own.call.id and member.state is MemberState.JOINED:
-            await own.note_member(member.id, member.conference.id or "")
+            await own.note_member(member.id, member.conference.id or "", shown=member)
     return own.joined
 
 
@@ -285,7 +284,7 @@ async def _watch(own: _Leg, over: _Over) -> None:
             case Happened(event=event) if own.call is None and (call_id := call_of(event)) is not None:
                 # Whoever knows our URL can say so; the provider says whether it is to our party.
                 shown = await _look(own, Call(provider=event.provider, id=call_id))
-                own.call = made_for(own.brief.party.address, call_id, shown)
+                own.call = shown.made_for(own.brief.party.address, call_id)
                 if own.call is not None:
                     break
     await _leave(own, _Over(over.outcome, over.failure))
@@ -409,8 +408,21 @@ class _Leg:
             return await self._is_ours(self.into, event.conference_id)
         return self.into.id == event.conference_id
 
-    async def note_member(self, member_id: str, conference_id: str) -> None:
-        """Our call is said to be in a conference: ours, or another, which is none of our business."""
+    def enter(self, conference: Conference) -> Conference:
+        """The provider has told of our conference, or of the one that has taken its place under its name; gives it."""
+        self.into = with_memory(conference, self.into if isinstance(self.into, Conference) else None)
+        return self.into
+
+    def told_of(self, room: Conference | Bridge | None) -> _News:
+        """What the meeting is to know of a room that the provider has told of."""
+        return _News(conference_id=room.id, data=self.into.data) if isinstance(room, Conference) and self.into else {}
+
+    async def note_member(self, member_id: str, conference_id: str, *, shown: Member | None = None) -> None:
+        """Our call is said to be in a conference: ours, or another, which is none of our business.
+
+        Args:
+            shown: the member, where the provider has shown it.
+        """
         if not isinstance(self.into, Conference) or self.call is None:
             return
         if self.into.id != conference_id:
@@ -426,11 +438,12 @@ class _Leg:
             call_id=self.call.id,
             conference=self.into,
             state=MemberState.JOINED,
+            data=shown.data if shown is not None else {},
         )
 
     async def _is_ours(self, room: Conference, conference_id: str) -> bool:
         """Whether the provider knows a conference under our name: anybody who has our URL can tell us of one."""
-        shown = (await _look(self, evolve(room, key="", id=conference_id))).conference
+        shown = (await _look(self, evolve(room, key="", id=conference_id, data={}))).conference
         return shown is not None and shown.key == room.key
 
     async def _proceed(self, into: Conference | Bridge) -> None:
@@ -466,6 +479,7 @@ class _News(TypedDict, total=False):
     """What else a report may say; see :class:`LegReport`."""
 
     conference_id: str | None
+    data: Mapping[str, str]
     mute: bool | None
     hold: bool | None
     outcome: Outcome
@@ -475,25 +489,12 @@ class _News(TypedDict, total=False):
     told: bool
 
 
-def callback_url(callbacks: str | None, flow_id: str) -> str | None:
-    """The workflow's id travels in the URL, so that a receiver delivers without looking anything up."""
-    return None if callbacks is None else callbacks + flow_id
-
-
 async def ask_about(flow: Flow, ref: Conference | Bridge | Call | None) -> None:
     """Look at a call or a room; what that shows reaches those whom it concerns as facts do."""
     try:
         await flow.step("fetch", ref)
     except ProviderError:
         return  # then only waiting tells
-
-
-def made_for(address: str, call_id: str, snapshot: Snapshot) -> Call | None:
-    """The call of this id, if the provider's account of it says that it was made to this address."""
-    for call in snapshot.calls:
-        if call.id == call_id and call.to and canonical(call.to) == canonical(address):
-            return call
-    return None
 
 
 def _id_of(room: Conference | Bridge | None) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import define, evolve, field
 
-from confkit.models.capabilities import ConferenceCreation, JoinMethod
-from confkit.models.records import Bridge, Call, Conference, Party
+from confkit.models.capabilities import ConferenceCreation
+from confkit.models.records import Bridge, Call, Conference, JoinMethod, Party
 from confkit.workflows.messages import Failure, LegReport, MeetingBrief, Stage
 from confkit.workflows.policy import Mode
 
@@ -135,14 +137,14 @@ class LegBoard:
                 status.released = False
         if report.conference_id is not None:
             status.conference_id = report.conference_id
-            self.adopt(report.conference_id)
+            self.adopt(report.conference_id, report.data)
 
     @property
     def comes_again(self) -> bool:
         """Whether the room is a name, under which it comes again with another id after it has ended."""
         return self.brief.creation is not ConferenceCreation.EXPLICIT or self.brief.join_method is JoinMethod.FUSED
 
-    def adopt(self, conference_id: str) -> None:
+    def adopt(self, conference_id: str, data: Mapping[str, str]) -> None:
         """The platform has told the id of the conference."""
         room = self.room
         if not isinstance(room, Conference) or conference_id in self.over:
@@ -150,7 +152,9 @@ class LegBoard:
         if room.id is None or (self.comes_again and room.id != conference_id):
             if room.id is not None:
                 self.earlier.add(room.id)
-            self.room = evolve(room, id=conference_id)
+            self.room = room = evolve(room, id=conference_id)
+        if room.id == conference_id and data and data != room.data:
+            self.room = evolve(room, data=data)
 
     @property
     def earlier_rooms(self) -> list[Conference]:

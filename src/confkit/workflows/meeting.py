@@ -33,7 +33,7 @@ from confkit.models.records import (
 )
 from confkit.workflows.commands import perform_for_all
 from confkit.workflows.flow import Flow, Program, op_key
-from confkit.workflows.leg import EXPLANATION, ask_about, callback_url, leg
+from confkit.workflows.leg import EXPLANATION, ask_about, leg
 from confkit.workflows.legs import LegBoard, LegStatus
 from confkit.workflows.messages import (
     Add,
@@ -109,11 +109,7 @@ async def _open_room(flow: Flow, board: LegBoard) -> Conference | Bridge | None:
 
 async def _create_room(flow: Flow, brief: MeetingBrief) -> Conference | Bridge | None:
     if brief.plan.mode is Mode.CONFERENCE:
-        spec = ConferenceSpec(
-            caller_id=brief.plan.caller_id,
-            callback_url=callback_url(brief.callbacks, flow.id),
-            max_members=brief.plan.limit,
-        )
+        spec = ConferenceSpec(caller_id=brief.plan.caller_id, max_members=brief.plan.limit)
         conference: Conference = await flow.step("create_conference", spec)
         return conference
     if brief.bridging is Bridging.FIRST:
@@ -141,7 +137,6 @@ async def _start_leg(flow: Flow, board: LegBoard, party: Party, incoming: Call |
             join_method=brief.join_method,
             waits_for_release=waits_for_release,
             named=board.comes_again,
-            callbacks=brief.callbacks,
             incoming=incoming,
             shortest_ring=brief.shortest_ring,
             tells_answers=brief.tells_answers,

@@ -7,11 +7,12 @@ these.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from datetime import timedelta
 
 from attrs import field, frozen
 
-from confkit.models.capabilities import Bridging, ConferenceCreation, JoinMethod
+from confkit.models.capabilities import Bridging, ConferenceCreation
 from confkit.models.errors import ProviderError
 from confkit.models.events import (
     CallAnswered,
@@ -29,6 +30,7 @@ from confkit.models.records import (
     Conference,
     ConferencePatch,
     EndCause,
+    JoinMethod,
     Media,
     Member,
     MemberPatch,
@@ -88,7 +90,6 @@ class MeetingBrief:
     Args:
         owner: the mailbox of the application's handle.
         shortest_ring, tells_answers: see :class:`LegBrief`.
-        callbacks: the URL below which the provider reports events, ending in ``/``; ``None`` for none.
         provider: its name.
     """
 
@@ -102,7 +103,6 @@ class MeetingBrief:
     end_hangs_up: bool = False
     shortest_ring: timedelta = timedelta(0)
     tells_answers: bool = True
-    callbacks: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -127,7 +127,6 @@ class LegBrief:
     join_method: JoinMethod = JoinMethod.EXPLICIT
     waits_for_release: bool = False
     named: bool = False
-    callbacks: str | None = field(default=None, repr=False)
     incoming: Call | None = None
     shortest_ring: timedelta = timedelta(0)
     tells_answers: bool = True
@@ -161,6 +160,7 @@ class LegReport:
     Args:
         number: counts the leg's reports, so that of two changes at one instant the later holds.
         conference_id: where joining told the id of the conference.
+        data: of the conference, with ``conference_id``.
         left_behind: what could not be undone, one sentence.
         watches: the leg is over, and still looks out for a call that may have been made.
         told: that the call has ended was told and not asked for, so that it may still be up.
@@ -172,6 +172,7 @@ class LegReport:
     call: Call | None = None
     member: Member | None = None
     conference_id: str | None = None
+    data: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
     mute: bool | None = None
     hold: bool | None = None
     outcome: Outcome | None = None

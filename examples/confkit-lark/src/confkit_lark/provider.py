@@ -114,7 +114,7 @@ class LarkProvider(ProviderSpec):
             "To": spec.to,
             "Label": op.key,
             "Timeout": str(math.ceil(spec.answer_timeout.total_seconds())),
-            **({"StatusCallback": Secret(spec.callback_url)} if spec.callback_url else {}),
+            **({"StatusCallback": Secret(op.callback_url)} if op.callback_url else {}),
             **({"Beep": "true" if options["beep"] else "false"} if "beep" in options else {}),
         }
         path = ("rooms", _room(into), "participants")

@@ -153,7 +153,7 @@ class BandwidthProvider(ProviderSpec):
             "from": spec.caller_id,
             "profile": self._settings.profile,
             "tag": op.key,
-            **_callback(spec.callback_url),
+            **_callback(op.callback_url),
             **options.on_the_wire(spec.provider_options, options.CONFERENCE, operation="create_conference"),
         }
         found = await self._http.create("conferences", operation="create_conference", body=body, timeout=op.timeout)
@@ -240,7 +240,7 @@ class BandwidthProvider(ProviderSpec):
             "to": spec.to,
             "callTimeout": math.ceil(spec.answer_timeout.total_seconds()),
             "tag": op.key,
-            **_callback(spec.callback_url),
+            **_callback(op.callback_url),
             **options.on_the_wire(spec.provider_options, options.CALL, operation="create_call"),
         }
         conference_id: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from attrs import evolve
 
@@ -73,7 +73,10 @@ class Stream:
 class FakeProvider(ProviderSpec):
     """An in-memory provider; it belongs to one event loop at a time.
 
-    Args: the settings; see :class:`confkit_fake.FakeSettings`.
+    Args:
+        exchange: the one that another provider object is on; one of its own by default.
+
+    The others are the settings; see :class:`confkit_fake.FakeSettings`.
 
     Attributes:
         exchange: the telephone exchange behind it: the truth.
@@ -108,6 +111,7 @@ class FakeProvider(ProviderSpec):
         whole_seconds: bool = False,
         joins: Joins | str = Joins.DIAL,
         tells_room: TellsRoom | str = TellsRoom.EVENT,
+        exchange: Exchange | None = None,
     ) -> None:
         self.settings = FakeSettings(
             shape=shape,
@@ -129,7 +133,7 @@ class FakeProvider(ProviderSpec):
             lists_ended=lists_ended,
             whole_seconds=whole_seconds,
         )
-        self.exchange = Exchange(
+        self.exchange = exchange or Exchange(
             max_members=self.settings.max_members,
             max_calls=self.settings.max_calls,
             end_hangs_up=self.settings.end_hangs_up,
@@ -141,7 +145,6 @@ class FakeProvider(ProviderSpec):
         self._wire = Wire(
             self.exchange, latency=self.settings.latency, rates=self._capabilities.rates, written=self.written
         )
-        self._specs: dict[str, models.ConferenceSpec] = {}  # of conferences that do not exist yet, by key
         lacking = []
         if self.settings.bridge is Bridging.NONE:
             lacking += ["create_bridge", "end_bridge"]
@@ -200,17 +203,17 @@ class FakeProvider(ProviderSpec):
 
     @hookimpl
     async def create_conference(self, spec: models.ConferenceSpec, op: models.Op) -> models.Conference:
-        """Create an empty conference; where rooms come of themselves, remember what it is to be."""
+        """Create an empty conference; where rooms come of themselves, put what it is to be into its ``data``."""
         self._check_options("create_conference", spec.provider_options, {"interpret_digits"})
+        data = _data_of(spec)
         if self._capabilities.creation is not ConferenceCreation.EXPLICIT:
-            self._specs[op.key] = spec
-            return models.Conference(provider=self.name, key=op.key)
+            return models.Conference(provider=self.name, key=op.key, data=data)
 
         def execute() -> models.Conference:
             existing = self.exchange.conferences.get(op.key) if self.settings.client_ids else None
-            record = existing or self._new_conference(op.key, spec.caller_id, spec, id=self._id(op))
+            record = existing or self._new_conference(op.key, data, spec.caller_id, id=self._id(op))
             record.notes["op"] = op.key
-            return translate.conference(record)
+            return evolve(translate.conference(record), data=data)
 
         return await self._wire.mutate("create_conference", op, execute)
 
@@ -521,13 +524,11 @@ class FakeProvider(ProviderSpec):
                 operation="add_member",
                 code="conference_exists",
             )
-        spec = self._specs.get(conference.key)
         return self.exchange.seed_conference(
             call.id,
-            caller_id=spec.caller_id if spec else call.caller_id,
+            **_created_with(conference.data, call.caller_id),
             mute=options.mute,
             hold=options.hold,
-            interpret_digits=_interpret_digits(spec),
             id=self._id(op),
             notes={"key": conference.key},
             member_notes={"op": op.key},
@@ -539,26 +540,21 @@ class FakeProvider(ProviderSpec):
         if known is not None and known.state is not models.ConferenceState.ENDED:
             return known.id
         room = self._live_room(conference.key)
-        return (room or self._new_conference(conference.key, caller_id, self._specs.get(conference.key))).id
+        return (room or self._new_conference(conference.key, conference.data, caller_id)).id
 
     def _new_conference(
-        self, key: str, caller_id: str, spec: models.ConferenceSpec | None, id: str | None = None
+        self, key: str, data: Mapping[str, str], caller_id: str, id: str | None = None
     ) -> telephone.Conference:
         return self.exchange.create_conference(
-            caller_id=caller_id,
-            interpret_digits=_interpret_digits(spec),
+            **_created_with(data, caller_id),
             name=key if JoinMethod.FUSED in self._capabilities.join_methods else None,
             id=id,
             notes={"key": key},
         )
 
     def _named(self, conference: models.Conference, caller_id: str) -> telephone.Conference:
-        spec = self._specs.get(conference.key)
         return self.exchange.named(
-            conference.key,
-            caller_id=spec.caller_id if spec else caller_id,
-            interpret_digits=_interpret_digits(spec),
-            notes={"key": conference.key},
+            conference.key, **_created_with(conference.data, caller_id), notes={"key": conference.key}
         )
 
     def _live_room(self, key: str) -> telephone.Conference | None:
@@ -661,8 +657,23 @@ class FakeProvider(ProviderSpec):
             )
 
 
-def _interpret_digits(spec: models.ConferenceSpec | None) -> bool:
-    return bool(spec.provider_options.get("interpret_digits", True)) if spec else True
+class _Created(TypedDict):
+    caller_id: str
+    interpret_digits: bool
+
+
+def _data_of(spec: models.ConferenceSpec) -> dict[str, str]:
+    """What a conference is to be, as its memory."""
+    keys = "on" if spec.provider_options.get("interpret_digits", True) else "off"
+    return {"caller_id": spec.caller_id, "interpret_digits": keys}
+
+
+def _created_with(data: Mapping[str, str], caller_id: str) -> _Created:
+    """What the exchange is to create, from a conference's memory; it may be known by its id alone, and have none."""
+    return {
+        "caller_id": data.get("caller_id", caller_id),
+        "interpret_digits": data.get("interpret_digits", "on") == "on",
+    }
 
 
 def _unless_over(execute: Callable[[], object]) -> Callable[[], None]:

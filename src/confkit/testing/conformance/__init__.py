@@ -29,6 +29,7 @@ from confkit.testing.conformance.idempotency import IdempotencyRules
 from confkit.testing.conformance.media import MediaRules
 from confkit.testing.conformance.meetings import MeetingRules
 from confkit.testing.conformance.members import MemberRules
+from confkit.testing.conformance.memory import MemoryRules
 from confkit.testing.conformance.passthrough import EscapeRules, SecrecyRules
 
 __all__ = ["VERSION", "Conformance", "Fault", "Harness", "Reaction", "RuleGroup"]
@@ -48,6 +49,7 @@ class Conformance(
     IdempotencyRules,
     CancellationRules,
     ConcurrencyRules,
+    MemoryRules,
     StreamRules,
     WebhookRules,
     EscapeRules,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from confkit.models.capabilities import ConferenceCreation, JoinMethod
+from confkit.models.capabilities import ConferenceCreation
 from confkit.models.errors import CapacityReached, Conflict, NotFound
 from confkit.models.records import (
     Conference,
     ConferencePatch,
     ConferenceSpec,
     ConferenceState,
+    JoinMethod,
     MemberOptions,
 )
 from confkit.testing.conformance import rules

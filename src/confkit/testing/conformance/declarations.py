@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from attrs import asdict
 
-from confkit.models.capabilities import Bridging, Capabilities, EventSource, JoinMethod
+from confkit.models.capabilities import Bridging, Capabilities, EventSource
 from confkit.models.errors import ProviderError, Unsupported
-from confkit.models.records import Conference, Member, RecordAction
+from confkit.models.records import Conference, JoinMethod, Member, RecordAction
 from confkit.provider.contract import ProviderSpec
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import RuleGroup

@@ -14,7 +14,7 @@ from attrs import define, evolve, field
 
 from confkit.client.client import AsyncClient
 from confkit.models.addresses import masked
-from confkit.models.capabilities import Bridging, Capabilities, ConferenceCreation, JoinMethod
+from confkit.models.capabilities import Bridging, Capabilities, ConferenceCreation
 from confkit.models.errors import ProviderError, WebhookRejected
 from confkit.models.events import Event
 from confkit.models.records import (
@@ -25,12 +25,14 @@ from confkit.models.records import (
     Conference,
     ConferenceSpec,
     Dialled,
+    JoinMethod,
     Member,
     MemberOptions,
     MemberPatch,
     MemberState,
     Op,
     Snapshot,
+    with_memory,
 )
 from confkit.provider.contract import hookimpl
 from confkit.provider.discovery import implements
@@ -75,14 +77,14 @@ class Overheard:
             yield event
 
     @hookimpl(wrapper=True)
-    def create_call(self, spec: CallSpec) -> Generator[None, Awaitable[Dialled], Awaitable[Dialled]]:
+    def create_call(self, op: Op) -> Generator[None, Awaitable[Dialled], Awaitable[Dialled]]:
         """Keep what was dialled."""
         awaitable = yield
-        return self._keeping(awaitable, spec)
+        return self._keeping(awaitable, op)
 
-    async def _keeping(self, awaitable: Awaitable[Dialled], spec: CallSpec) -> Dialled:
+    async def _keeping(self, awaitable: Awaitable[Dialled], op: Op) -> Dialled:
         dialled = await awaitable
-        self.dialled.append((dialled, spec.callback_url))
+        self.dialled.append((dialled, op.callback_url))
         return dialled
 
 
@@ -231,15 +233,19 @@ class Fixture:
     async def admit(self, room: Room) -> Member:
         """One more member."""
         address = self.party()
-        dialled = await self.dial(address, room.conference)
-        room.conference = dialled.conference or room.conference
+        return await self.let_in(room, address, await self.dial(address, room.conference))
+
+    async def let_in(self, room: Room, address: str, dialled: Dialled) -> Member:
+        """A member, of one who has been dialled."""
+        room.conference = with_memory(dialled.conference or room.conference, room.conference)
         call = await self.answered(dialled.call)
         if self.fused:
             room.conference = await self.materialised(room.conference)
             member = await self.inside(room.conference, call)
         else:
             member = await self.ask("add_member", conference=room.conference, call=call, options=MemberOptions())
-            room.conference = await self.materialised(evolve(room.conference, id=member.conference.id))
+            told = evolve(room.conference, id=member.conference.id)
+            room.conference = await self.materialised(evolve(told, data=member.conference.data or told.data))
             member = await self.inside(room.conference, call)
         room.addresses.append(address)
         room.calls.append(call)
@@ -251,7 +257,7 @@ class Fixture:
 
         async def look() -> Conference | None:
             shown = (await self.fetch(conference)).conference
-            return shown if shown is not None and shown.id is not None else None
+            return with_memory(shown, conference) if shown is not None and shown.id is not None else None
 
         return conference if conference.id is not None else await self.until(look, rules.GETS_ITS_ID, "it has none")
 
@@ -295,7 +301,7 @@ class Fixture:
 
             await self.until(look, rule, "the harness says that it is not")
             shown = evolve(await self.look_at(call), state=CallState.ANSWERED)
-        return evolve(shown, conference_id=shown.conference_id or call.conference_id)
+        return with_memory(evolve(shown, conference_id=shown.conference_id or call.conference_id), call)
 
     async def ended(self, call: Call, rule: Rule = rules.HANGS_UP) -> Call:
         """The call, once it is over."""

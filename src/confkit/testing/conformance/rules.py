@@ -39,6 +39,7 @@ CHAPTERS: Final = {
     "cancellation": "Cancellation",
     "concurrency": "Concurrency",
     "events-of-a-platform": "Events of a platform",
+    "memory": "Memory",
     "escapes": "Escapes",
     "secrecy": "Secrecy",
     "settings": "Settings",
@@ -230,6 +231,15 @@ READS_ONLY = Rule(
 UNKNOWN_TYPES = Rule("receive", "A type of event that has no word here becomes Unknown and is answered with success")
 GARBAGE = Rule("receive", "What cannot be read is rejected with WebhookRejected")
 DRIVES = Rule("receive", "Webhooks alone carry a meeting: answers, joins and hang-ups")
+
+# Memory
+
+ANOTHER_GOES_ON = Rule(
+    "memory",
+    "Another provider object on the same platform goes on with the records that the first one gave, as they were"
+    " written down: what a later operation needs, and the platform does not tell, is in data",
+)
+IS_TEXT = Rule("memory", "data is a mapping of text to text")
 
 # Escapes
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from confkit.models.capabilities import Bridging, Capabilities, ConferenceCreation, EventSource, JoinMethod
+from confkit.models.capabilities import Bridging, Capabilities, ConferenceCreation, EventSource
+from confkit.models.records import JoinMethod
 from confkit.provider.contract import ProviderSpec
 from confkit.provider.discovery import implements, open_provider
 from confkit.testing.conformance.harness import Harness
