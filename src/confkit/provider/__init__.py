@@ -101,6 +101,7 @@ from confkit.provider.contract import (
     ProviderSpec,
     hookimpl,
 )
+from confkit.provider.limits import Limit, report_limit
 from confkit.provider.settings import (
     Secret,
     Settings,
@@ -110,14 +111,16 @@ from confkit.provider.settings import (
 if TYPE_CHECKING:
     from confkit.provider.http import READ_TIMEOUT, Http, NoConnection
     from confkit.provider.http_errors import ErrorDetails, ErrorTable
-    from confkit.provider.http_reply import id_from_location
+    from confkit.provider.http_reply import Reply, id_from_location
+    from confkit.provider.http_tokens import ClientCredentials
     from confkit.provider.route import HttpSettings, http_url
 
 #: The toolkit, which is loaded when a provider first asks for it: not every provider speaks HTTP.
 _TOOLKIT = {
     "confkit.provider.http": "Http NoConnection READ_TIMEOUT",
     "confkit.provider.http_errors": "ErrorDetails ErrorTable",
-    "confkit.provider.http_reply": "id_from_location",
+    "confkit.provider.http_reply": "Reply id_from_location",
+    "confkit.provider.http_tokens": "ClientCredentials",
     "confkit.provider.route": "HttpSettings http_url",
 }
 _PLACE_OF = {name: place for place, names in _TOOLKIT.items() for name in names.split()}
@@ -138,6 +141,7 @@ __all__ = [
     "CallState",
     "Capabilities",
     "CapacityReached",
+    "ClientCredentials",
     "Conference",
     "ConferenceCreation",
     "ConferenceEnded",
@@ -162,6 +166,7 @@ __all__ = [
     "InsufficientFunds",
     "InvalidRequest",
     "JoinMethod",
+    "Limit",
     "Media",
     "Member",
     "MemberJoined",
@@ -191,6 +196,7 @@ __all__ = [
     "RecordAction",
     "RecordingFailed",
     "RecordingReady",
+    "Reply",
     "Secret",
     "Settings",
     "SettingsError",
@@ -214,6 +220,7 @@ __all__ = [
     "is_sip",
     "masked",
     "records",
+    "report_limit",
     "without_credentials",
 ]
 

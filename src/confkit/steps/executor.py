@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -41,6 +42,7 @@ from confkit.models.records import Call, CallSpec, Op, Party
 from confkit.models.text import one_line
 from confkit.models.trace import StepOutcome, StepRecord, finished, ids_of
 from confkit.provider.discovery import implements
+from confkit.provider.limits import heeding
 from confkit.steps.clock import Clock
 from confkit.steps.decide import Adopt, Look, LookUp, Raise, SendAgain, Tried, decide, decide_read
 from confkit.steps.log import logger
@@ -180,16 +182,16 @@ class Steps:
             if (trace := self.traces.get(meeting or "")) is not None:
                 trace.note_read(operation)
             try:
-                return await self._read_once(operation, arguments)
+                return await self._read_once(operation, arguments, about)
             except ProviderError as error:
                 decision = decide_read(operation, error, attempt, self.capabilities.rates)
                 if isinstance(decision, Raise):
                     raise
             await anyio.sleep(decision.pause)
 
-    async def _read_once(self, operation: str, arguments: Mapping[str, Any]) -> Any:
+    async def _read_once(self, operation: str, arguments: Mapping[str, Any], about: str) -> Any:
         try:
-            with anyio.fail_after(self._patience):
+            with anyio.fail_after(self._patience), heeding(partial(self.limiter.heed, about)):
                 result = await getattr(self.hook, operation)(**arguments)
         except TimeoutError:
             problem: ProviderError = Unavailable("no reply in time", provider=self.provider, operation=operation)
@@ -273,9 +275,10 @@ class Steps:
         state.waited += await self._place(request, about)
         op = Op(key=request.op_key, timeout=self._timeout, attempt=state.number)
         arguments = dict(zip(spec.arguments, request.arguments, strict=True))
+        heed = partial(self.limiter.heed, about, number=request.caller_id or "")
         try:
             # The provider keeps to op.timeout itself; this is for the one that does not.
-            with anyio.move_on_after(self._patience) as patience:
+            with anyio.move_on_after(self._patience) as patience, heeding(heed):
                 result = await getattr(self.hook, request.operation)(**arguments, op=op)
         except Exception as error:
             raise self._classified(error, request.operation, sent=True) from error
