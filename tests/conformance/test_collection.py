@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from confkit.testing.conformance import Conformance
+from tests.conformance.fake_harness import FakeHarness
 
 pytestmark = pytest.mark.thorough
 
@@ -59,7 +60,7 @@ class TestAnother(Conformance):
 
 class QuietHarness(WebhookHarness):
     reports = frozenset({CallEnded})
-    signs_webhooks = False
+    stale_after = None
 
 class TestQuiet(Conformance):
     harness_class = QuietHarness
@@ -147,3 +148,10 @@ def test_every_test_of_the_suite_is_for_somebody() -> None:
     places = ["tests/conformance/test_fake.py", "tests/conformance/test_bandwidth.py", "examples/confkit-lark"]
     said = _pytest(HERE.parents[1], *places, "--collect-only", "-n", "0")
     assert _names(line.rpartition("::")[2] for line in said.splitlines() if "::" in line) >= RULES
+
+
+def test_a_harness_that_declares_signatures_itself_is_told_where_that_is_declared_now() -> None:
+    with pytest.raises(TypeError, match=r"in Capabilities\.signs_webhooks"):
+
+        class Older(FakeHarness):
+            signs_webhooks = True

@@ -17,10 +17,25 @@ from confkit_fake import FakeProvider
 from confkit import AsyncClient
 from confkit.models.errors import InvalidRequest, ProviderError
 from confkit.provider import Capabilities, ErrorTable, Http, Limit, RateClass, hookimpl, report_limit
-from confkit.provider.limits import heeding
+from confkit.provider.telling import heard_by
 
 pytestmark = pytest.mark.anyio
 MINUTE = timedelta(minutes=1)
+
+
+class Ear:
+    """Hears what is told."""
+
+    def __init__(self) -> None:
+        self.limits: list[Limit] = []
+
+    def limit(self, limit: Limit) -> None:
+        self.limits.append(limit)
+
+    def reply(self, *_: object) -> bool:
+        return False
+
+
 WIDE = RateClass(name="all", limit=1000, per=MINUTE, costs={"create_call": 1, "hang_up": 1, "fetch": 1})
 
 
@@ -75,11 +90,11 @@ async def test_a_report_from_within_a_hook_holds_the_next_request(operation: str
 
 
 async def test_outside_of_a_hook_a_report_does_nothing() -> None:
-    heard: list[Limit] = []
-    with heeding(heard.append):
+    ear = Ear()
+    with heard_by(ear):
         report_limit(Limit(remaining=1, resets_in=MINUTE))
     report_limit(Limit(remaining=2, resets_in=MINUTE))
-    assert [each.remaining for each in heard] == [1]
+    assert [each.remaining for each in ear.limits] == [1]
 
 
 def test_less_than_nothing_cannot_be_left() -> None:
@@ -105,10 +120,10 @@ def told(headers: Mapping[str, str]) -> Iterator[Limit]:
 async def test_every_reply_is_read_and_one_that_cannot_be_read_changes_nothing(
     status: int, headers: dict[str, str], heard: list[Limit]
 ) -> None:
-    seen: list[Limit] = []
+    ear = Ear()
     transport = httpx.MockTransport(lambda _: httpx.Response(status, json={}, headers=headers))
     http = Http("parrot", "http://127.0.0.1", auth="t", errors=ErrorTable(), limits=told, transport=transport)
     async with aclosing(http):
-        with heeding(seen.append), suppress(ProviderError) if status != 200 else nullcontext():
+        with heard_by(ear), suppress(ProviderError) if status != 200 else nullcontext():
             await http.update("x", operation="play", body={}, timeout=MINUTE)
-    assert seen == heard
+    assert ear.limits == heard

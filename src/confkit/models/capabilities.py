@@ -91,6 +91,8 @@ class Capabilities:
         finds: the operations whose lost requests ``find`` can look up.
         idempotency_window: how long a key is remembered; ``None`` for as long as the resource exists.
         poll_interval: the pause between two polls of a meeting's calls while someone is still being rung.
+        signs_webhooks: whether ``receive`` can tell by a signature that a request is the platform's own. Then the
+            client's ``incoming_url`` is the same at every start, so that it can be set in the platform's portal.
     """
 
     creation: ConferenceCreation = ConferenceCreation.EXPLICIT
@@ -111,6 +113,7 @@ class Capabilities:
     reconcilable: frozenset[str] = frozenset()
     rates: tuple[RateClass, ...] = ()
     poll_interval: timedelta = timedelta(seconds=1)
+    signs_webhooks: bool = False
 
     def rows(self) -> dict[str, Any]:
         """The record as plain values, for tables and JSON: names of enums, sorted lists, seconds."""
@@ -127,6 +130,7 @@ class Capabilities:
             "answers callers into": sorted(self.answers_into),
             "bridge to conference": self.bridge_to_conference,
             "events": sorted(source.value for source in self.events),
+            "signs webhooks": self.signs_webhooks,
             "idempotency": self.idempotency.value,
             "reconcilable": sorted(self.reconcilable),
             "rates": [

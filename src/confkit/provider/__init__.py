@@ -101,12 +101,12 @@ from confkit.provider.contract import (
     ProviderSpec,
     hookimpl,
 )
-from confkit.provider.limits import Limit, report_limit
 from confkit.provider.settings import (
     Secret,
     Settings,
     without_credentials,
 )
+from confkit.provider.telling import Limit, give_reply, report_limit
 
 if TYPE_CHECKING:
     from confkit.provider.http import READ_TIMEOUT, Http, NoConnection
@@ -213,6 +213,7 @@ __all__ = [
     "canonical",
     "errors",
     "events",
+    "give_reply",
     "hookimpl",
     "http_url",
     "id_from_location",

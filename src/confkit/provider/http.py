@@ -23,10 +23,10 @@ from confkit.provider.http_errors import ErrorTable, Exchange
 from confkit.provider.http_line import Line, remaining
 from confkit.provider.http_reply import Reply
 from confkit.provider.http_tokens import TOKEN_ERRORS, ClientCredentials, TokenSource, bearing
-from confkit.provider.limits import Limit, report_limit
 from confkit.provider.reasons import Why, is_refusal
 from confkit.provider.route import HttpSettings, Route, http_url
 from confkit.provider.settings import Secret, without_credentials
+from confkit.provider.telling import Limit, report_limit
 from confkit.provider.transport import Progress, ProxyError, connected
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 """Keeping below the provider's rate limits, fairly between meetings.
 
 Each published rate class is a sliding window: so many requests in any span of so long. A request waits until it
-has a place in every class that its operation counts against; what replies say of a limit narrows it. Who goes first: hang-ups and ends, then what the
-sequence asks for, then reads; within that the meetings take turns; within a meeting the order of asking.
+has a place in every class that its operation counts against; what replies say of a limit narrows it. Who goes first:
+hang-ups and ends, then what the sequence asks for, then reads; within that the meetings take turns; within a meeting
+the order of asking.
 All waiting is anyio's, so it runs under a virtual clock.
 """
 
@@ -20,7 +21,7 @@ import anyio
 from attrs import define, field
 
 from confkit.models.capabilities import RateClass
-from confkit.provider.limits import Limit
+from confkit.provider.telling import Limit
 
 #: Requests sent exactly as far apart as the limit says can arrive closer together than that, so windows are
 #: kept this much longer than the provider's.
