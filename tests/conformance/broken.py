@@ -41,6 +41,7 @@ from confkit.provider import (
     Unavailable,
     Unknown,
     WebhookRejected,
+    WebhookReply,
     WebhookRequest,
     hookimpl,
 )
@@ -660,6 +661,30 @@ class RemembersInObjects(FakeProvider):
 class VerifiesNothing(WebhookFake):
     def verify(self, request: WebhookRequest) -> None:
         del request
+
+
+@caught_by("test_a_stale_webhook", whole=True)
+class TakesWhatIsOld(WebhookFake):
+    def check_age(self, request: WebhookRequest) -> None:
+        """By its own clock, which is right, but not the client's."""
+        super().check_age(evolve(request, at=self.exchange.now()))
+
+
+@caught_by("test_the_reply_reaches_the_platform", whole=True)
+class AnswersOnce(WebhookFake):
+    def reply_to(self, event: Event) -> WebhookReply:
+        told: set[str] = self.__dict__.setdefault("_told", set())
+        if event.id in told:
+            return WebhookReply(status=204)
+        told.add(event.id)
+        return super().reply_to(event)
+
+
+@caught_by("test_a_reply_that_is_decided_later", whole=True)
+class LetsTheCallerWait(WebhookFake):
+    @hookimpl
+    async def reject_call(self, call: Call, op: Op) -> None:
+        await FakeProvider.reject_call(self, call=call, op=op)
 
 
 @caught_by("test_an_unknown_type")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from confkit.testing.conformance import Conformance
+from tests.conformance.fake_harness import FakeHarness
 
 pytestmark = pytest.mark.thorough
 
@@ -17,11 +18,12 @@ HERE = Path(__file__).parent
 RULES = {name for name in dir(Conformance) if name.startswith("test_")}
 SUITES = """
 import pytest
+from attrs import evolve
 from confkit_fake import FakeProvider
 from confkit.provider import CallEnded
 from confkit.testing.conformance import Conformance, Fault
 from tests.conformance.fake_harness import FakeHarness
-from tests.conformance.webhook_fake import WebhookHarness
+from tests.conformance.webhook_fake import WebhookFake, WebhookHarness
 
 
 class PlainHarness(FakeHarness):
@@ -51,9 +53,15 @@ class TestAnother(Conformance):
     def harness(self):
         return FakeHarness()
 
+class Unsigned(WebhookFake):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self._capabilities = evolve(self._capabilities, signs_webhooks=False)
+
 class QuietHarness(WebhookHarness):
+    kind = Unsigned
     reports = frozenset({CallEnded})
-    signs_webhooks = False
+    stale_after = None
 
 class TestQuiet(Conformance):
     harness_class = QuietHarness
@@ -108,8 +116,13 @@ def test_what_the_platform_does_not_report_is_not_asked_for(collected: dict[str,
         "test_webhook[asyncio-CallEnded]",
         "test_webhook[trio-CallEnded]",
     }
-    assert "test_a_forged_webhook" not in _names(collected["TestQuiet"])
-    assert "test_a_webhook_of_a_recording" not in _names(collected["TestQuiet"])
+    unasked = {
+        "test_a_forged_webhook",
+        "test_a_stale_webhook",
+        "test_a_webhook_of_a_recording",
+        "test_a_reply_that_is_decided_later",
+    }
+    assert not unasked & _names(collected["TestQuiet"])
 
 
 def test_no_provider_can_declare_its_duties_away(folder: Path) -> None:
@@ -140,3 +153,10 @@ def test_every_test_of_the_suite_is_for_somebody() -> None:
     places = ["tests/conformance/test_fake.py", "tests/conformance/test_bandwidth.py", "examples/confkit-lark"]
     said = _pytest(HERE.parents[1], *places, "--collect-only", "-n", "0")
     assert _names(line.rpartition("::")[2] for line in said.splitlines() if "::" in line) >= RULES
+
+
+def test_a_harness_that_declares_signatures_itself_is_told_where_that_is_declared_now() -> None:
+    with pytest.raises(TypeError, match=r"in Capabilities\.signs_webhooks"):
+
+        class Older(FakeHarness):
+            signs_webhooks = True

@@ -12,7 +12,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from confkit.provider import RateClass
+from confkit.provider import Limit, RateClass
 from confkit.steps.rate_limits import MARGIN, CancelToken, Priority, RateLimiter
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
@@ -243,6 +243,90 @@ async def test_a_refusal_that_comes_while_others_wait_holds_them_too() -> None:
         await anyio.sleep(0.5)
         sent.limiter.back_off("add", 5 * SECOND)
     assert sent.moments[-1] == pytest.approx(5.5)
+
+
+def left(remaining: int, seconds: float, name: str | None = None) -> Limit:
+    return Limit(remaining=remaining, resets_in=timedelta(seconds=seconds), name=name)
+
+
+async def test_no_more_is_sent_than_a_reply_says_is_left_until_it_is_full_again() -> None:
+    sent = Sent(limiter := RateLimiter([CALLS]))
+    await sent.send("create_call")
+    limiter.heed("create_call", left(1, 4))
+    for _ in range(4):
+        await sent.send("create_call")
+    # One more, then the platform's window opens at 4, and our own at 10.
+    assert sent.moments == pytest.approx([0, 0, 4, 10 * MARGIN, 10 * MARGIN])
+
+
+async def test_nothing_is_sent_when_nothing_is_left() -> None:
+    sent = Sent(limiter := RateLimiter([CALLS]))
+    limiter.heed("create_call", left(0, 4))
+    await sent.send("create_call")
+    assert sent.moments == pytest.approx([4])
+
+
+async def test_the_last_word_counts_and_holds_those_who_wait() -> None:
+    sent = Sent(limiter := RateLimiter([CALLS]))
+    limiter.heed("create_call", left(0, 4))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(sent.send, "create_call")
+        await anyio.sleep(2)
+        limiter.heed("create_call", left(0, 5))
+    assert sent.moments == pytest.approx([7])
+    limiter.heed("create_call", left(0, 5))
+    limiter.heed("create_call", left(1, 5))
+    await sent.send("create_call")
+    assert sent.moments == pytest.approx([7, 7])
+
+
+async def test_what_is_left_does_not_open_a_window_that_is_closed() -> None:
+    sent = Sent(limiter := RateLimiter([ROOMS]))
+    await sent.send("add")
+    limiter.back_off("add", 3 * SECOND)
+    limiter.heed("add", left(100, 0))
+    await sent.send("add")
+    assert sent.moments == pytest.approx([0, 3])
+
+
+async def test_a_reset_that_is_misread_closes_no_window_for_longer_than_its_span() -> None:
+    sent = Sent(limiter := RateLimiter([CALLS]))
+    limiter.heed("create_call", left(0, 1_800_000_000))
+    await sent.send("create_call")
+    assert sent.moments == pytest.approx([10 * MARGIN])
+
+
+async def test_what_is_left_is_that_of_the_class_that_is_named_or_of_all_of_the_operation() -> None:
+    sent = Sent(limiter := RateLimiter([ROOMS, CROSS]))
+    limiter.heed("both", left(0, 0.5, "cross"))
+    await sent.send("add")
+    await sent.send("both")
+    assert sent.moments == pytest.approx([0, MARGIN])
+    limiter.heed("add", left(0, 3, "cross"))
+    await sent.send("look")
+    assert sent.moments[-1] == pytest.approx(MARGIN + 3)
+    limiter.heed("look", left(0, 0.9 * MARGIN))
+    limiter.heed("look", left(0, 2, "another"))
+    limiter.heed("else", left(0, 2))
+    await sent.send("add")
+    assert sent.moments[-1] == pytest.approx(2 * MARGIN + 3)
+
+
+async def test_what_is_left_of_a_number_is_of_that_number() -> None:
+    sent = Sent(limiter := RateLimiter([NUMBER]))
+    for name in (None, "calls"):
+        limiter.heed("create_call", left(0, 0.5, name), number="+1")
+        await sent.send("create_call", number=f"+2{name}")
+        assert sent.moments[-1] == sent.moments[0]
+    await sent.send("create_call", number="+1")
+    assert sent.moments[-1] == pytest.approx(0.5)
+
+
+async def test_a_request_for_more_than_is_left_waits_and_then_goes() -> None:
+    sent = Sent(limiter := RateLimiter([ROOMS]))
+    limiter.heed("double", left(1, 0.5))
+    await sent.send("double")
+    assert sent.moments == pytest.approx([0.5])
 
 
 async def test_who_gives_up_frees_its_place_in_the_queue() -> None:

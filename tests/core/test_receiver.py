@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 import structlog
 from attrs import evolve
 
-from confkit import CallAnswered, Event, RecordingFailed, RecordingReady, WebhookReply, WebhookRequest
+from confkit import CallAnswered, Event, IncomingCall, RecordingFailed, RecordingReady, WebhookReply, WebhookRequest
 from confkit.ingest.webhooks import BODY_TIME, LARGEST_QUERY, MOST_PARAMETERS, Addresses, Receiver
 from confkit.models.errors import SettingsError
 from confkit.models.events import Received
 from confkit.provider import WebhookRejected
+from confkit.steps.clock import Clock
+from confkit.steps.replies import KEPT, Replies
 
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
@@ -44,9 +47,14 @@ class Desk:
         self.fails = fails
         self.stumbles: set[str] = set()
         self.open = True
+        self.within: timedelta | None = None
         self._events = events
         hook = SimpleNamespace(receive=self._read)
-        steps = SimpleNamespace(implemented={"receive"}, hook=hook, provider="p")
+        self.replies = Replies()
+        self.clock = Clock()
+        steps = SimpleNamespace(
+            implemented={"receive"}, hook=hook, provider="p", replies=self.replies, clock=self.clock
+        )
         self.engine: Any = SimpleNamespace(steps=steps, accept=self._accept, has=meetings.__contains__)
         self.receiver = Receiver(self.addresses, lambda: self.engine if self.open else None)
 
@@ -54,7 +62,7 @@ class Desk:
         self.seen.append(request)
         if self.fails is not None:
             raise self.fails
-        return Received(events=self._events, reply=self.reply)
+        return Received(events=self._events, reply=self.reply, decided_within=self.within)
 
     def _accept(self, event: Event) -> None:
         if event.id.rpartition(" ")[2] in self.stumbles:
@@ -225,6 +233,146 @@ async def test_what_comes_for_a_number_belongs_to_no_meeting_by_its_address() ->
     desk = Desk(evolve(ANSWERED, flow="m-1/leg-1"))
     await desk.receive(desk.path("incoming"))
     assert [(event.flow, event.id) for event in desk.taken] == [(None, "e-1")]
+
+
+async def test_the_provider_is_told_when_it_came_on_the_clients_clock() -> None:
+    desk = Desk()
+    await anyio.sleep(80_000)
+    await desk.receive(at=datetime(2001, 1, 1, tzinfo=UTC))
+    await desk.serve()
+    assert [each.at for each in desk.seen] == [desk.clock.now()] * 2
+    assert desk.seen[0].at - desk.clock.started == timedelta(seconds=80_000)
+
+
+def test_a_request_that_nobody_has_received_yet_is_of_now() -> None:
+    one, two = (WebhookRequest(method="GET", path="/", at=at) for at in (datetime.now(UTC), datetime.min))
+    assert one == two
+    assert abs(WebhookRequest(method="GET", path="/").at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+# --- calls to a platform that signs
+
+
+@pytest.mark.parametrize("path", ["/hooks/incoming", "/incoming", "/deep/er/incoming/"])
+async def test_who_signs_has_one_address_for_calls_that_come_in(path: str) -> None:
+    desk = Desk(ANSWERED)
+    desk.receiver = Receiver(addresses := Addresses(PUBLIC, signed=True), lambda: desk.engine)
+    assert addresses.incoming() == Addresses(PUBLIC, signed=True).incoming() == f"{PUBLIC}/incoming"
+    assert (await desk.receive(path)).status == 202
+    assert [each["status"] for each in (await desk.serve(path=path))[:1]] == [202]
+    assert [(each.path, each.url) for each in desk.seen] == [("/incoming", f"{PUBLIC}/incoming")] * 2
+    assert [event.flow for event in desk.taken] == [None, None]
+
+
+async def test_who_signs_is_asked_for_the_login_and_for_the_tokens_of_meetings_all_the_same() -> None:
+    desk = Desk(ANSWERED)
+    addresses = Addresses(PUBLIC, user="ann", password="se cret:x", signed=True)
+    desk.receiver = Receiver(addresses, lambda: desk.engine)
+    assert addresses.incoming() == "https://ann:se%20cret%3Ax@us.example/hooks/incoming"
+    assert (await desk.receive("/hooks/incoming")).status == 401
+    assert (await desk.receive("/hooks/incoming", headers={"authorization": BASIC})).status == 202
+    for path in ("/hooks/m-1", "/hooks/A" * 3 + "/m-1", "/hooks/incoming/more", "/hooks/xincoming"):
+        assert (await desk.receive(path, headers={"authorization": BASIC})).status == 404
+
+
+async def test_who_does_not_sign_has_a_secret_address_for_calls_that_come_in() -> None:
+    desk = Desk(ANSWERED)
+    assert desk.addresses.incoming() == desk.addresses.below("incoming") + "incoming"
+    assert desk.addresses.incoming() != Addresses(PUBLIC).incoming()
+    assert (await desk.receive("/hooks/incoming")).status == 404
+    assert (await desk.receive(desk.path("incoming"))).status == 202
+
+
+# --- replies that are decided later
+
+CALLING = IncomingCall(provider="p", id="e-4", call_id="call-9", caller="+1", called="+2")
+REJECT, JOIN = WebhookReply(body=b"<Reject/>"), WebhookReply(body=b"<Join/>")
+
+
+class Asked(Desk):
+    """A desk with a call that comes in, whose provider wants to hear within 8 seconds what becomes of it."""
+
+    def __init__(self, *events: Event) -> None:
+        super().__init__(*(events or (CALLING,)))
+        self.within = timedelta(seconds=8)
+        self.begun = anyio.current_time()
+        self.told: list[tuple[WebhookReply, float]] = []
+
+    async def call(self) -> None:
+        """Deliver it; keeps the reply and when it came."""
+        reply = await self.receive(self.path("incoming"))
+        self.told.append((reply, anyio.current_time() - self.begun))
+
+
+async def test_a_reply_is_the_one_that_was_decided_in_time() -> None:
+    desk = Asked()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.call)
+        await anyio.sleep(7)
+        assert desk.replies.give("call-9", REJECT)
+    assert desk.told == [(REJECT, 7)]
+
+
+async def test_a_decision_that_is_there_at_once_is_not_lost() -> None:
+    desk = Asked()
+    given = []
+    desk.engine.accept = lambda event: given.append(desk.replies.give(event.call_id, JOIN))
+    await desk.call()
+    assert (given, desk.told) == ([True], [(JOIN, 0)])
+
+
+async def test_without_a_decision_the_providers_reply_is_sent_when_the_time_is_over() -> None:
+    desk = Asked()
+    await desk.call()
+    assert desk.told == [(desk.reply, 8)]
+    assert not desk.replies.give("call-9", REJECT)  # nobody waits any more
+    assert not desk.replies.give("call-8", REJECT)
+
+
+async def test_a_request_that_is_sent_again_is_answered_alike() -> None:
+    desk = Asked()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.call)
+        await anyio.sleep(1)
+        tasks.start_soon(desk.call)
+        await anyio.sleep(1)
+        assert desk.replies.give("call-9", JOIN)
+        assert desk.replies.give("call-9", JOIN)  # the same step, again
+        assert not desk.replies.give("call-9", REJECT)
+    await anyio.sleep(100)
+    await desk.call()
+    assert desk.told == [(JOIN, 2), (JOIN, 2), (JOIN, 102)]
+
+
+async def test_so_many_decisions_are_kept_for_that() -> None:
+    desk = Asked()
+    for number in range(KEPT + 1):
+        with desk.replies.expecting(f"call-{number}"):
+            desk.replies.give(f"call-{number}", JOIN)
+    for number, reply in ((0, None), (1, JOIN), (KEPT, JOIN)):
+        with desk.replies.expecting(f"call-{number}") as pending:
+            assert await pending.wait(timedelta(0)) == reply
+
+
+@pytest.mark.parametrize("events", [(ANSWERED,), (READY, ANSWERED)])
+async def test_only_about_a_call_that_comes_in_a_reply_waits(events: tuple[Event, ...]) -> None:
+    desk = Asked(*events)
+    await desk.call()
+    assert desk.told == [(desk.reply, 0)]
+
+
+async def test_a_call_whose_reply_is_not_left_open_does_not_wait() -> None:
+    desk = Asked()
+    desk.within = None
+    await desk.call()
+    assert desk.told == [(desk.reply, 0)]
+
+
+async def test_where_an_observer_fails_nothing_is_waited_for() -> None:
+    desk = Asked()
+    desk.stumbles = {"e-4"}
+    await desk.call()
+    assert desk.told == [(WebhookReply(status=500), 0)]
 
 
 async def test_of_a_meeting_that_is_over_only_its_recordings_are_told() -> None:

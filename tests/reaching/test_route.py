@@ -385,7 +385,7 @@ async def test_nothing_is_sent_again_on_a_connection_that_the_server_closes(
         await http.request(method, "x", operation="play", body=body, timeout=SOON)
     assert [head.split(" ")[0] for head in server.seen] == ["POST", method]
     fast = anyio_backend == "asyncio" and sys.modules.get("aiohttp") is not None
-    assert type(http._transport).__name__ == ("AiohttpTransport" if fast else "AsyncHTTPTransport")
+    assert type(http._line._transport).__name__ == ("AiohttpTransport" if fast else "AsyncHTTPTransport")
 
 
 @pytest.mark.anyio

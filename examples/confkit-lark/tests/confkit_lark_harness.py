@@ -72,7 +72,6 @@ class LarkHarness(Harness):
 
     name = "lark"
     module = confkit_lark
-    signs_webhooks = True
 
     def __init__(self) -> None:
         self.lark = Lark()

@@ -397,7 +397,7 @@ class Client(_Wrapper):
 
     @property
     def incoming_url(self) -> str:
-        """The callback URL for the provider's numbers. A secret."""
+        """The callback URL for the provider's numbers; see :attr:`confkit.AsyncClient.incoming_url`."""
         return self._wrapped.incoming_url
 
     @property

@@ -15,7 +15,6 @@ from confkit.client.arguments import incoming_call, refuse_reference
 from confkit.client.direct import Direct, run_by_hand
 from confkit.client.engine import Engine, EngineOptions
 from confkit.client.meeting import ConnectOptions, Meeting
-from confkit.ingest.router import INCOMING
 from confkit.ingest.webhooks import Addresses, Receiver
 from confkit.models.capabilities import Capabilities
 from confkit.models.durations import Duration, duration
@@ -90,7 +89,8 @@ class AsyncClient:
         self._options = EngineOptions()
         self._addresses: Addresses | None = None
         if url.reveal() is not None:
-            self._addresses = Addresses(url, user=user, password=password)
+            signed = self.capabilities.signs_webhooks
+            self._addresses = Addresses(url, user=user, password=password, signed=signed)
         elif user.reveal() is not None or password.reveal() is not None:
             raise SettingsError("confkit", ["webhook_user and webhook_password are for a public_url"])
         self._receiver = Receiver(self._addresses, self._reachable)
@@ -178,14 +178,17 @@ class AsyncClient:
 
     @property
     def incoming_url(self) -> str:
-        """The callback URL for the provider's numbers, so that calls to them arrive here. A secret.
+        """The callback URL for the provider's numbers, so that calls to them arrive here.
+
+        Where the provider signs its webhooks (``capabilities.signs_webhooks``) it is ``{public_url}/incoming``.
+        Elsewhere it is a secret, and another one for every client.
 
         Raises:
             ConfkitError: the client has no ``public_url``.
         """
         if self._addresses is None:
             raise ConfkitError("calls can come in where public_url= says how the provider reaches this application")
-        return self._addresses.below(INCOMING) + INCOMING
+        return self._addresses.incoming()
 
     async def incoming(self) -> AsyncGenerator[IncomingCall, None]:
         """Calls that come in, until the client closes; each is given to one consumer.

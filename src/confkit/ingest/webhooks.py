@@ -7,6 +7,7 @@ requests has its signatures checked by the provider's ``receive`` hook.
     {public_url}/{token}/{meeting id}            the conference's events
     {public_url}/{token}/{meeting id}/{leg}      those of one party's call
     {public_url}/{token}/incoming                calls to the application's numbers
+    {public_url}/incoming                        the same, where the platform signs: it can be set in a portal
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -25,7 +26,15 @@ from attrs import evolve
 
 from confkit.ingest.router import INCOMING
 from confkit.models.errors import SettingsError, WebhookRejected
-from confkit.models.events import Event, Received, RecordingFailed, RecordingReady, WebhookReply, WebhookRequest
+from confkit.models.events import (
+    Event,
+    IncomingCall,
+    Received,
+    RecordingFailed,
+    RecordingReady,
+    WebhookReply,
+    WebhookRequest,
+)
 from confkit.provider.settings import Secret
 from confkit.steps.executor import Steps
 from confkit.steps.log import logger, place
@@ -38,6 +47,7 @@ BODY_TIME = 5.0
 
 #: Only the end of the path counts, so the receiver may be mounted anywhere, and a proxy may strip what it likes.
 _TAIL = re.compile(rf"/([\w-]{{22}})/({INCOMING}|m-[\w.~-]{{1,64}})(/leg-[0-9]{{1,6}})?/?\Z", re.ASCII)
+_FIXED = re.compile(rf"/{INCOMING}/?\Z", re.ASCII)
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"www-authenticate": 'Basic realm="confkit"'},
     405: {"allow": "GET, POST"},
@@ -54,6 +64,7 @@ class Addresses:
     Args:
         public_url: where the receiver is mounted, as the provider reaches it.
         user: for basic authentication, together with ``password``.
+        signed: what comes is proven by the platform's signature, so that the URL for calls that come in needs no token.
 
     Raises:
         SettingsError: the URL cannot be called, or one of the credentials is missing.
@@ -67,6 +78,7 @@ class Addresses:
         *,
         user: str | Secret[str | None] | None = None,
         password: str | Secret[str | None] | None = None,
+        signed: bool = False,
     ) -> None:
         given = Secret[Any](public_url), Secret[Any](user), Secret[Any](password)
         del public_url, user, password
@@ -78,6 +90,7 @@ class Addresses:
         within = ":".join(quote(each, safe="") for each in login) + "@" if login[0] else ""
         self._start = f"{parts.scheme}://{within}{parts.netloc}{parts.path}"
         self._basic = base64.b64encode(":".join(login).encode()) if login[0] else None
+        self._signed = signed
         # New for every client: a URL from an earlier run, perhaps out of a log, opens nothing.
         self._key = secrets.token_bytes(32)
 
@@ -88,11 +101,17 @@ class Addresses:
         """The URL, ending in ``/``, to which the id of a meeting or of its leg is appended."""
         return f"{self._start}/{self._token(root)}/"
 
+    def incoming(self) -> str:
+        """The URL for the provider's numbers."""
+        return f"{self._start}/{INCOMING}" if self._signed else f"{self.below(INCOMING)}{INCOMING}"
+
     def tail_of(self, path: str) -> tuple[str, str] | None:
         """The part of a path that is ours, and the id in it; ``None`` for a path that we did not make.
 
         Takes as long for a wrong token as for a path that is none of ours.
         """
+        if self._signed and _FIXED.search(path):
+            return f"/{INCOMING}", INCOMING
         found = _TAIL.search(path)
         token, root, leg = found.groups(default="") if found else ("", "", "")
         genuine = hmac.compare_digest(token, self._token(root))
@@ -143,6 +162,9 @@ class Receiver:
     async def receive(self, request: WebhookRequest) -> WebhookReply:
         """Verify a request, parse it, and hand its events on.
 
+        Where the provider wants to hear in the reply what becomes of a call that comes in, it returns when that is
+        decided, or when the provider's time for it is over.
+
         Returns:
             What to answer: 2xx, as the provider likes it; 4xx when it was refused or cannot be read, and nothing
             has changed; 500 when an observer of the application failed, so that the platform sends it again; 503
@@ -165,7 +187,7 @@ class Receiver:
         if (recipient := self._recipient()) is None:
             return WebhookReply(status=503)
         try:
-            received = await _parsed(recipient.steps, request)
+            received = await _parsed(recipient.steps, evolve(request, at=recipient.steps.clock.now()))
         except WebhookRejected as rejected:
             return _refused(rejected)
         events = received.events
@@ -173,8 +195,14 @@ class Receiver:
             # The meeting is over. Calls that were hung up with it are told of afterwards, which is no news; what was
             # recorded may be ready only now.
             events = tuple(event for event in events if isinstance(event, RecordingReady | RecordingFailed))
-        taken = [_taken_in(recipient, _addressed(event, flow)) for event in events]
-        return received.reply if all(taken) else WebhookReply(status=500)
+        events = tuple(_addressed(event, flow) for event in events)
+        call = next((event.call_id for event in events if isinstance(event, IncomingCall)), None)
+        if call is None or received.decided_within is None:
+            return received.reply if _taken_in(recipient, events) else WebhookReply(status=500)
+        with recipient.steps.replies.expecting(call) as pending:
+            if not _taken_in(recipient, events):
+                return WebhookReply(status=500)
+            return await pending.wait(received.decided_within) or received.reply
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request (ASGI 3)."""
@@ -252,14 +280,16 @@ def _addressed(event: Event, flow: str) -> Event:
     return evolve(event, flow=flow, id=f"{flow.partition('/')[0]} {event.id}")
 
 
-def _taken_in(recipient: Recipient, event: Event) -> bool:
-    """Hand on one event; the others of its request are not held up by one that fails."""
-    try:
-        recipient.accept(event)
-    except Exception:
-        logger().exception("webhook_observer_failed", flow=event.flow, type=type(event).__name__)
-        return False
-    return True
+def _taken_in(recipient: Recipient, events: Iterable[Event]) -> bool:
+    """Hand on the events of a request; they are not held up by one that fails."""
+    well = True
+    for event in events:
+        try:
+            recipient.accept(event)
+        except Exception:
+            logger().exception("webhook_observer_failed", flow=event.flow, type=type(event).__name__)
+            well = False
+    return well
 
 
 def _refused(rejected: WebhookRejected) -> WebhookReply:

@@ -109,6 +109,8 @@ class Capabilities:
         tells_answers: whether the record of a call tells ringing from answered. Where it does not, events do, and a
             call that is up when its time to ring is over counts as answered.
         poll_interval: the pause between two polls of a meeting's calls while someone is still being rung.
+        signs_webhooks: whether ``receive`` can tell by a signature that a request is the platform's own. Then the
+            client's ``incoming_url`` is the same at every start, so that it can be set in the platform's portal.
     """
 
     creation: ConferenceCreation = ConferenceCreation.EXPLICIT
@@ -135,6 +137,7 @@ class Capabilities:
     tells_answers: bool = True
     compound: frozenset[str] = frozenset()
     patches: Patches = Patches.ANY
+    signs_webhooks: bool = False
 
     @property
     def join_method(self) -> JoinMethod:
@@ -164,6 +167,7 @@ class Capabilities:
             "answers callers into": sorted(self.answers_into),
             "bridge to conference": self.bridge_to_conference,
             "events": sorted(source.value for source in self.events),
+            "signs webhooks": self.signs_webhooks,
             "idempotent": sorted(self.idempotent),
             "several requests": sorted(self.compound),
             "settings in one request": self.patches.value,

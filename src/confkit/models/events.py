@@ -8,7 +8,7 @@ platform has none; two deliveries of one event have one id.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from attrs import field, frozen
@@ -218,6 +218,8 @@ class WebhookRequest:
         url: a provider's hook sees the URL that was called, without credentials: ``public_url``, never a proxy's
             guess, then the path and the query string as it was sent. Of what an application gives, only the query
             string is kept.
+        at: when it came, aware, on the client's clock: an age that a signature proves is measured by it, and by no
+            clock of the provider's own. The receiver sets it, whatever an application gives.
 
     Attributes:
         LARGEST_BODY: the longest body that is taken, in bytes: a telephone event has less than a hundredth of it.
@@ -231,6 +233,7 @@ class WebhookRequest:
     query: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     url: str = field(default="", repr=False)
+    at: datetime = field(factory=lambda: datetime.now(UTC), eq=False)
 
 
 @frozen(kw_only=True)
@@ -244,7 +247,15 @@ class WebhookReply:
 
 @frozen(kw_only=True)
 class Received:
-    """What a provider made of a webhook request: the facts in it, and what it wants to hear back."""
+    """What a provider made of a webhook request: the facts in it, and what it wants to hear back.
+
+    Args:
+        reply: what is answered, as it is: it may be a document that the platform carries out.
+        decided_within: for a platform that takes it from the reply what becomes of the :class:`IncomingCall` in
+            ``events``: so long the request is kept waiting for ``answer_call`` or ``reject_call`` to say it, by
+            :func:`confkit.provider.give_reply`; after that ``reply`` is answered. Shorter than the platform waits.
+    """
 
     events: tuple[Event, ...] = ()
     reply: WebhookReply = WebhookReply()
+    decided_within: timedelta | None = None

@@ -99,18 +99,21 @@ from confkit.provider.settings import (
     Settings,
     without_credentials,
 )
+from confkit.provider.telling import Limit, give_reply, report_limit
 
 if TYPE_CHECKING:
     from confkit.provider.http import READ_TIMEOUT, Http, NoConnection
     from confkit.provider.http_errors import ErrorDetails, ErrorTable
-    from confkit.provider.http_reply import id_from_location
+    from confkit.provider.http_reply import Reply, id_from_location
+    from confkit.provider.http_tokens import ClientCredentials
     from confkit.provider.route import HttpSettings, http_url
 
 #: The toolkit, which is loaded when a provider first asks for it: not every provider speaks HTTP.
 _TOOLKIT = {
     "confkit.provider.http": "Http NoConnection READ_TIMEOUT",
     "confkit.provider.http_errors": "ErrorDetails ErrorTable",
-    "confkit.provider.http_reply": "id_from_location",
+    "confkit.provider.http_reply": "Reply id_from_location",
+    "confkit.provider.http_tokens": "ClientCredentials",
     "confkit.provider.route": "HttpSettings http_url",
 }
 _PLACE_OF = {name: place for place, names in _TOOLKIT.items() for name in names.split()}
@@ -131,6 +134,7 @@ __all__ = [
     "CallState",
     "Capabilities",
     "CapacityReached",
+    "ClientCredentials",
     "Conference",
     "ConferenceCreation",
     "ConferenceEnded",
@@ -154,6 +158,7 @@ __all__ = [
     "InsufficientFunds",
     "InvalidRequest",
     "JoinMethod",
+    "Limit",
     "Media",
     "Member",
     "MemberJoined",
@@ -184,6 +189,7 @@ __all__ = [
     "RecordAction",
     "RecordingFailed",
     "RecordingReady",
+    "Reply",
     "Secret",
     "Settings",
     "SettingsError",
@@ -200,6 +206,7 @@ __all__ = [
     "canonical",
     "errors",
     "events",
+    "give_reply",
     "hookimpl",
     "http_url",
     "id_from_location",
@@ -207,6 +214,7 @@ __all__ = [
     "is_sip",
     "masked",
     "records",
+    "report_limit",
     "without_credentials",
 ]
 

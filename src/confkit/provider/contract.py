@@ -198,12 +198,17 @@ class ProviderSpec:
 
     @hookspec(firstresult=True)
     async def answer_call(self, call: Call, into: Conference | Bridge | None, op: Op) -> Dialled:
-        """Answer an incoming call; as for ``create_call``, the result says how it gets into ``into``."""
+        """Answer an incoming call; as for ``create_call``, the result says how it gets into ``into``.
+
+        Where the platform takes it from the reply to the webhook that told of the call, give that with
+        :func:`confkit.provider.give_reply`; see ``Received.decided_within``.
+        """
         raise NotImplementedError
 
     @hookspec(firstresult=True)
     async def reject_call(self, call: Call, op: Op) -> None:
-        """Refuse an incoming call. Refusing what has ended succeeds."""
+        """Refuse an incoming call. Refusing what has ended succeeds. As for ``answer_call``, it may be done in the
+        reply to the webhook."""
 
     @hookspec(firstresult=True)
     async def list_calls(self, into: Conference | Bridge) -> tuple[Call, ...]:
@@ -225,6 +230,9 @@ class ProviderSpec:
     @hookspec(firstresult=True)
     async def receive(self, request: WebhookRequest) -> Received:
         """Verify a webhook request, then parse it; both without side effects.
+
+        How old a signed request is, is measured by ``request.at``. The reply that is given reaches the platform as it
+        is. Where the signature proves that a request is the platform's own, ``Capabilities.signs_webhooks`` says so.
 
         Raises:
             WebhookRejected: it is not the platform's, or it cannot be read.

@@ -8,37 +8,34 @@ request is told by the class of the error; see :mod:`confkit.provider.http_error
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import anyio
 import anyio.abc
-import anyio.lowlevel
-from attrs import field, frozen
 
 from confkit.models.errors import InvalidRequest, ProviderError, SettingsError, Unavailable
-from confkit.provider.http_errors import ErrorTable, Exchange, Peer
+from confkit.provider.http_body import Fields, Form, Sent, body_of, pairs
+from confkit.provider.http_errors import ErrorTable, Exchange
+from confkit.provider.http_line import Line, remaining
 from confkit.provider.http_reply import Reply
+from confkit.provider.http_tokens import TOKEN_ERRORS, ClientCredentials, TokenSource, bearing
 from confkit.provider.reasons import Why, is_refusal
 from confkit.provider.route import HttpSettings, Route, http_url
 from confkit.provider.settings import Secret, without_credentials
-from confkit.provider.transport import Progress, ProxyError, connected, load, opened, phases, whole
+from confkit.provider.telling import Limit, report_limit
+from confkit.provider.transport import Progress, ProxyError, connected
 
 if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
 
-#: No reply of a telephone platform is near this size; a longer one is not read to its end.
-LARGEST_BODY: Final = 4 * 1024 * 1024
 #: How long a request that only reads may take.
 READ_TIMEOUT: Final = timedelta(seconds=10)
-
-#: What is sent, by name. A :class:`Secret` anywhere in it, or around it, is revealed when it is written.
-Fields = Mapping[str, Any] | Secret[Mapping[str, Any]]
 
 
 class NoConnection(Exception):
@@ -59,9 +56,11 @@ class Http:
     Args:
         provider: the provider's name, for errors.
         base_url: what every path is appended to.
-        auth: user and password (RFC 7617), or a bearer token (RFC 6750); sent to ``base_url`` only, redirects are
-            not followed.
+        auth: user and password (RFC 7617), a bearer token (RFC 6750), or what tokens are fetched with; sent to
+            ``base_url`` only, redirects are not followed.
         errors: the provider's error table.
+        limits: the header fields of any reply, names in lower case, to what they say of the platform's limits; what it
+            raises for those it cannot read (``ValueError``, ``TypeError``, ``LookupError``) is passed over.
         secrets: further values that must not show in messages.
         settings: the way to the host; by default what the environment says.
         transport: in place of the network, for tests.
@@ -77,8 +76,9 @@ class Http:
         provider: str,
         base_url: str,
         *,
-        auth: tuple[str, str] | str | Secret[tuple[str, str]] | Secret[str],
+        auth: tuple[str, str] | str | Secret[tuple[str, str]] | Secret[str] | ClientCredentials,
         errors: ErrorTable,
+        limits: Callable[[Mapping[str, str]], Iterable[Limit]] | None = None,
         secrets: tuple[str, ...] = (),
         settings: HttpSettings | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -86,32 +86,38 @@ class Http:
         url, given, further = Secret(base_url), Secret[Any](auth), Secret(secrets)
         del base_url, auth, secrets
         self.provider = provider
-        self.base_url, credentials = _checked(provider, url, given)
-        self._headers = {
-            "Authorization": credentials.reveal(),
-            "Accept": "application/json",
-            # Bodies are bounded as they come over the wire, so they must not grow afterwards.
-            "Accept-Encoding": "identity",
-            "User-Agent": "confkit",
-        }
-        parts = Secret(given.reveal() if isinstance(given.reveal(), tuple) else ())
-        # Not at the first request: it would arrive some tenths of a second after its time, and the next one, sent at
-        # the distance that the limit asks for, too soon after it.
-        load()
-        self._transport = transport
-        self._peer = Peer(
-            provider=provider,
-            base_url=self.base_url,
-            route=Route.to(self.base_url, settings or HttpSettings(), provider=provider)
-            if transport is None
-            else Route(host=urlsplit(self.base_url).netloc),
-            errors=errors,
-            # Encoded as well: a platform that repeats a request's header repeats the credentials in it.
-            secrets=(credentials.reveal().partition(" ")[2], *parts.reveal(), *further.reveal()),
+        self.base_url, authorization, hidden = _checked(provider, url, given)
+        self._headers: Secret[Mapping[str, str]] = Secret(
+            {
+                **authorization.reveal(),
+                "Accept": "application/json",
+                # Bodies are bounded as they come over the wire, so they must not grow afterwards.
+                "Accept-Encoding": "identity",
+                "User-Agent": "confkit",
+            }
         )
-        #: Our own transports tell how far a request gets.
-        self._tells = transport is None
-        self._closed = False
+        way = settings or HttpSettings()
+        self._line = Line(
+            provider,
+            self.base_url,
+            errors=errors,
+            secrets=Secret((*hidden.reveal(), *further.reveal())),
+            settings=way,
+            transport=transport,
+        )
+        if limits is not None:
+            self._line.heard = _heeding(limits)
+        self._tokens: TokenSource | None = None
+        if isinstance(given.reveal(), ClientCredentials):
+            self._token_line = Line(
+                provider,
+                given.reveal().token_url,
+                errors=TOKEN_ERRORS,
+                secrets=Secret((*hidden.reveal(), *further.reveal())),
+                settings=way,
+                transport=transport,
+            )
+            self._tokens = TokenSource(given.reveal(), self._token_line)
 
     def __repr__(self) -> str:
         return f"Http({self.provider!r}, {without_credentials(self.base_url)!r})"
@@ -119,18 +125,18 @@ class Http:
     @property
     def route(self) -> Route:
         """The way to the host."""
-        return self._peer.route
+        return self._line.peer.route
 
     async def read(
         self,
         *path: str,
         operation: str,
         decode: Callable[[Any], T],
-        query: Fields | None = None,
+        query: Form | Secret[Form] | None = None,
         timeout: timedelta = READ_TIMEOUT,
     ) -> T:
         """GET a resource and convert its JSON; see :meth:`Reply.decode`."""
-        query = None if query is None else Secret(query)
+        query = None if query is None else Secret[Any](query)
         reply = await self.request("GET", *path, operation=operation, timeout=timeout, query=query)
         return reply.decode(decode)
 
@@ -156,88 +162,73 @@ class Http:
         *path: str,
         operation: str,
         timeout: timedelta,
-        query: Fields | None = None,
+        query: Form | Secret[Form] | None = None,
         body: Fields | None = None,
-        form: Fields | None = None,
+        form: Form | Secret[Form] | None = None,
+        content: bytes | Secret[bytes] | None = None,
+        content_type: str = "application/octet-stream",
     ) -> Reply:
         """Send one request, once.
 
         What is sent shows in no traceback, and neither do the frames of the libraries that send it, where it would.
+        Of ``body``, ``form`` and ``content`` it has one at most.
 
         Args:
             path: segments below ``base_url``, as they are; they are percent-encoded here.
             operation: the contract's operation, for errors.
             timeout: for the whole exchange, connecting included.
+            query: a name may come more than once.
             body: sent as JSON.
-            form: sent as ``application/x-www-form-urlencoded``, in place of a body.
+            form: sent as ``application/x-www-form-urlencoded``; a name may come more than once.
+            content: sent as it is, with ``content_type``.
 
         Raises:
             ProviderError: as the module says.
         """
-        query, body, form = Secret[Any](query), Secret[Any](body), Secret[Any](form)
+        given = {"body": Secret[Any](body), "form": Secret[Any](form), "content": Secret[Any](content)}
+        query = None if query is None else Secret[Any](query)
+        del body, form, content
         exchange = Exchange(
-            peer=self._peer, operation=operation, mutation=method not in ("GET", "HEAD"), timeout=timeout
+            peer=self._line.peer, operation=operation, mutation=method not in ("GET", "HEAD"), timeout=timeout
         )
-        if self._closed:
-            raise Unavailable("the client is closed", provider=self.provider, operation=operation)
+        self._line.check_open(operation)
         url = "/".join((self.base_url, *(_segment(part, exchange) for part in path)))
-        progress = Progress(told=self._tells)
-        extensions = {"trace": progress, "timeout": phases(timeout)}
-        request = self._written(exchange, method, url, query=query, body=body, form=form, extensions=extensions)
-        await anyio.lowlevel.checkpoint_if_cancelled()  # whoever was cancelled before sending has sent nothing
-        answer = await _answered(self._open, request, exchange, progress)
-        # From here on the status is known, and it decides, even if the body was lost.
-        if not 200 <= answer.status < 300:
-            raise exchange.refused(answer.status, answer.headers, answer.content if answer.complete else b"")
-        return Reply(
-            status=answer.status,
-            headers=answer.headers,
-            body=answer.content,
-            complete=answer.complete,
-            unreadable=exchange.unreadable(answer.status),
-        )
+        asked, sent = _written(exchange, query, given, content_type)
+        if self._tokens is None:
+            return await self._line.send(exchange, method, url, headers=self._headers, query=asked, sent=sent)
+        return await self._with_token(self._tokens, exchange, method, url, asked, sent)
 
-    def _written(
+    async def _with_token(
         self,
+        tokens: TokenSource,
         exchange: Exchange,
         method: str,
         url: str,
-        *,
-        query: Secret[Any],
-        body: Secret[Any],
-        form: Secret[Any],
-        extensions: dict[str, Any],
-    ) -> Secret[httpx.Request]:
-        """The request, in bytes.
-
-        Raises:
-            InvalidRequest: it has something in it that cannot be written.
-        """
-        import httpx
-
-        headers: Secret[dict[str, str]] = Secret(dict(self._headers))
-        content: Secret[bytes | None] = Secret(None)
+        query: Secret[list[tuple[str, str]]] | None,
+        sent: Sent | None,
+    ) -> Reply:
+        """Send a request with a token, and see to a new one where that is refused."""
+        began, timeout = anyio.current_time(), exchange.timeout
+        token = await tokens.token(exchange.operation, within=timeout)
+        headers = Secret({**self._headers.reveal(), "Authorization": f"Bearer {token.text.reveal()}"})
+        exchange = bearing(exchange, token, remaining(timeout, began))
+        refusal = None
         try:
-            if body.reveal() is not None:
-                content = Secret(_json(body.reveal()))
-                headers.reveal()["Content-Type"] = "application/json"
-            made = Secret(
-                httpx.Request(
-                    method,
-                    url,
-                    params=_revealed(query.reveal()),
-                    headers=headers.reveal(),
-                    content=content.reveal(),
-                    data=_revealed(form.reveal()),
-                    extensions=extensions,
-                )
-            )
-        except (ValueError, TypeError, httpx.InvalidURL) as error:
-            problem = exchange.unsendable(error)
-        else:
-            made.reveal().stream = whole()(made.reveal().content)
-            return made
-        raise problem
+            reply = await self._line.send(exchange, method, url, headers=headers, query=query, sent=sent)
+        except ProviderError as error:
+            if error.status != 401:
+                if error.status is not None:
+                    tokens.taken(exchange.operation)
+                raise
+            error.__traceback__ = None
+            refusal = error
+        if refusal is None:
+            tokens.taken(exchange.operation)
+            return reply
+        if await tokens.renewed(token, exchange.operation, within=remaining(timeout, began)):
+            text = "the token was no longer accepted; there is a new one for the next attempt"
+            raise Unavailable(text, provider=self.provider, operation=exchange.operation, status=401)
+        raise refusal
 
     async def connected(self, within: timedelta) -> anyio.abc.ByteStream:
         """A connection of one's own to the host, by the same way, for what is no request, such as a WebSocket.
@@ -260,124 +251,76 @@ class Http:
 
     async def aclose(self) -> None:
         """Close all connections; requests sent afterwards are refused."""
-        self._closed = True
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.aclose()
-
-    def _open(self) -> httpx.AsyncBaseTransport:
-        """The transport, made at the first request, because only then it is known which event loop runs."""
-        if self._transport is None:
-            self._transport = opened(self.route)
-        return self._transport
+        try:
+            await self._line.aclose()
+        finally:
+            if self._tokens is not None:
+                await self._token_line.aclose()
 
 
-def _checked(provider: str, url: Secret[str], auth: Secret[Any]) -> tuple[str, Secret[str]]:
-    """The base URL, and the ``Authorization`` header."""
+def _checked(
+    provider: str, url: Secret[str], auth: Secret[Any]
+) -> tuple[str, Secret[dict[str, str]], Secret[tuple[str, ...]]]:
+    """The base URL, the header field that authorises where it is always the same, and what must show nowhere."""
     problems = []
-    basic = isinstance(auth.reveal(), tuple)
     try:
         url = Secret(http_url(url.reveal()))
     except (ValueError, TypeError) as error:
         problems.append(f"base_url is malformed ({without_credentials(url.reveal())}: {error})")
+    fetched = isinstance(auth.reveal(), ClientCredentials)
     try:
-        token = Secret(
-            base64.b64encode(":".join(auth.reveal()).encode()).decode()
-            if basic
-            else auth.reveal().encode("ascii").decode()
-        )
+        field = auth.reveal().header() if fetched else _fixed(auth)
+        token = Secret(field.reveal().partition(" ")[2])
         usable = token.reveal().isprintable() and token.reveal() == token.reveal().strip()
     except (UnicodeError, TypeError, AttributeError):
         usable = False
     if not usable:
         problems.append("the credentials have characters that no HTTP header can carry")
+    if fetched:
+        try:
+            http_url(auth.reveal().token_url)
+        except (ValueError, TypeError) as error:
+            problems.append(f"token_url is malformed ({without_credentials(auth.reveal().token_url)}: {error})")
     if problems:
         raise SettingsError(provider, problems)
-    return url.reveal(), Secret(f"{'Basic' if basic else 'Bearer'} {token.reveal()}")
+    if fetched:
+        return url.reveal(), Secret({}), auth.reveal().secrets()
+    parts = auth.reveal() if isinstance(auth.reveal(), tuple) else ()
+    # Encoded as well: a platform that repeats a request's header repeats the credentials in it.
+    hidden = Secret((token.reveal(), *parts))
+    return url.reveal(), Secret({"Authorization": field.reveal()}), hidden
 
 
-@frozen(kw_only=True)
-class _Answer:
-    """What came back: the status at the least."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    content: bytes = field(repr=False)
-    complete: bool
+def _fixed(auth: Secret[Any]) -> Secret[str]:
+    """The ``Authorization`` header of a pair, or of a token that does not change."""
+    if isinstance(auth.reveal(), tuple):
+        return Secret(f"Basic {base64.b64encode(':'.join(auth.reveal()).encode()).decode()}")
+    return Secret(f"Bearer {auth.reveal().encode('ascii').decode()}")
 
 
-async def _answered(
-    open_transport: Callable[[], httpx.AsyncBaseTransport],
-    request: Secret[httpx.Request],
-    exchange: Exchange,
-    progress: Progress,
-) -> _Answer:
-    """Send a request, and read what comes back.
+def _heeding(limits: Callable[[Mapping[str, str]], Iterable[Limit]]) -> Callable[[Mapping[str, str]], None]:
+    def heard(headers: Mapping[str, str]) -> None:
+        with suppress(ValueError, TypeError, LookupError):
+            for limit in limits(headers):
+                report_limit(limit)
+
+    return heard
+
+
+def _written(
+    exchange: Exchange, query: Secret[Any] | None, given: Mapping[str, Secret[Any]], content_type: str
+) -> tuple[Secret[list[tuple[str, str]]] | None, Sent | None]:
+    """The query, and the body in bytes.
 
     Raises:
-        ProviderError: no status line came.
+        InvalidRequest: it has something in it that cannot be written.
     """
-    head: httpx.Response | None = None
-    content, complete = b"", False
-    problem: ProviderError | None = None
-    progress.follow()
     try:
-        with anyio.fail_after(exchange.timeout.total_seconds()):
-            head = await open_transport().handle_async_request(request.reveal())
-            content, complete = await _content(head)
-    except Exception as failure:  # any: transports let exceptions out that httpx has no word for
-        problem = exchange.unanswered(failure, progress) if head is None else None
-    except BaseException as stopped:
-        stopped.__traceback__ = None  # the frames of whoever sent have the request in them
-        raise
-    finally:
-        if head is not None and not head.is_closed:  # it is, when it was read to its end
-            with anyio.move_on_after(1, shield=True):
-                await head.aclose()
-    if head is None:
-        assert problem is not None
-        raise problem
-    return _Answer(
-        status=head.status_code, headers=_names_in_lower_case(head.headers.raw), content=content, complete=complete
-    )
-
-
-def _json(body: Any) -> bytes:
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_reveal)
-    return text.encode()
-
-
-def _reveal(value: object) -> Any:
-    if isinstance(value, Secret):
-        return value.reveal()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
-def _revealed(fields: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if fields is None else {name: Secret(value).reveal() for name, value in fields.items()}
-
-
-async def _content(response: httpx.Response) -> tuple[bytes, bool]:
-    """The body, and whether it is all there. What is too long is read within the deadline, but not kept:
-    under trio the streams below must be read to their end."""
-    if response.is_stream_consumed:  # a transport may give a response that is there already, as mocks do
-        return response.content, True
-    content = bytearray()
-    complete = True
-    async for chunk in response.aiter_raw():
-        complete = complete and len(content) + len(chunk) <= LARGEST_BODY
-        if complete:
-            content += chunk
-    return bytes(content), complete
-
-
-def _names_in_lower_case(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Header fields; those that come more than once are joined (RFC 9110 section 5.3)."""
-    headers: dict[str, str] = {}
-    for name, value in raw:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers
+        asked = None if query is None else Secret(list(pairs(query)))
+        return asked, body_of(**given, content_type=content_type)
+    except (ValueError, TypeError) as error:
+        problem = exchange.unsendable(error)
+    raise problem
 
 
 def _segment(part: str, exchange: Exchange) -> str:

@@ -74,23 +74,27 @@ def _no_details(status: int, headers: Mapping[str, str], payload: Mapping[str, A
 
 @frozen(kw_only=True)
 class ErrorTable:
-    """A provider's errors as data: its own code decides, the HTTP status only where the code says nothing.
+    """A provider's errors as data, the most exact first: its own code with the HTTP status, its code, the status.
 
     Any other 4xx is ``InvalidRequest``. Any other status at all leaves open what happened.
 
     Args:
+        exact: HTTP status and provider code to portable error, for a code that comes with several statuses.
         codes: provider code to portable error. ``OutcomeUnknown`` stands for "it may have been executed" and
-            becomes ``Unavailable`` for a request that only read.
+            becomes ``Unavailable`` for a request that only read, here as in the others.
         statuses: HTTP status to portable error.
         read: status, headers (names in lower case) and JSON object to what they say; bears any payload.
     """
 
+    exact: Mapping[tuple[int, str], type[ProviderError]] = field(factory=dict)
     codes: Mapping[str, type[ProviderError]] = field(factory=dict)
     statuses: Mapping[int, type[ProviderError]] = field(default=STATUSES)
     read: Callable[[int, Mapping[str, str], Mapping[str, Any]], ErrorDetails] = _no_details
 
     def classify(self, code: str | None, status: int) -> type[ProviderError]:
         """The portable error of a provider's answer to a mutation."""
+        if code is not None and (status, code) in self.exact:
+            return self.exact[status, code]
         if code is not None and code in self.codes:
             return self.codes[code]
         if status in self.statuses:

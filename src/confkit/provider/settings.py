@@ -2,14 +2,16 @@
 
 A plugin declares them as a frozen attrs class. Each field is a setting; its environment name is
 ``<PREFIX>_<FIELD>`` in capitals, or the one in its ``metadata["env"]``. Fields with ``repr=False`` are
-secrets; a function as ``repr`` says how a field may be shown.
+secrets; a function as ``repr`` says how a field may be shown. A field of type ``int`` or ``float``, or of one of these
+or ``None``, that has no converter is converted from text: the environment knows nothing else.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -106,8 +108,9 @@ class Settings:
             if given.reveal() is None and attribute.default is NOTHING:
                 problems.append(f"{name} is missing: pass {name}= or set {variable}")
             elif given.reveal() is not None:
+                given, found = _checked(attribute, given, variable)
                 values.reveal()[name] = given.reveal()
-                problems += _problems_with(attribute, given, variable)
+                problems += found
         if not problems:
             try:
                 return kind(**values.reveal())
@@ -117,17 +120,45 @@ class Settings:
         raise SettingsError(self.provider, problems)
 
 
-def _problems_with(attribute: Attribute[Any], given: Secret[Any], variable: str) -> list[str]:
-    """Try the field's own converter and validator on the value, so that all mistakes come at once."""
+def _checked(attribute: Attribute[Any], given: Secret[Any], variable: str) -> tuple[Secret[Any], list[str]]:
+    """The value to build the class with, and what is wrong with it: the field's own converter and validator are tried
+    here, so that all mistakes come at once."""
+    read = given
     try:
-        value = Secret(attribute.converter(given.reveal()) if attribute.converter else given.reveal())  # type: ignore[operator]
+        if attribute.converter is None and isinstance(given.reveal(), str):
+            read = Secret(_number_of(attribute)(given.reveal()))
+        value = Secret(attribute.converter(read.reveal()) if attribute.converter else read.reveal())  # type: ignore[operator]
         if attribute.validator and not isinstance(attribute.default, Factory):  # type: ignore[arg-type]
             attribute.validator(None, attribute, value.reveal())
     except Exception as error:  # any: what a converter trips over is a mistake of the value
         show = attribute.repr if callable(attribute.repr) else _plain
         shown = "" if attribute.repr is False else _shown(show, given, error)
-        return [f"{attribute.name} is malformed{shown}: check {attribute.name}= or {variable}"]
-    return []
+        return read, [f"{attribute.name} is malformed{shown}: check {attribute.name}= or {variable}"]
+    return read, []
+
+
+def _number_of(attribute: Attribute[Any]) -> Callable[[str], object]:
+    """How the text of a field is read: as a number where its type is one, else as it is."""
+    kind = attribute.type if isinstance(attribute.type, str) else getattr(attribute.type, "__name__", attribute.type)
+    names = {name.strip() for name in str(kind).split("|")} - {"None"}
+    return {frozenset({"int"}): _whole, frozenset({"float"}): _finite}.get(frozenset(names), str)
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("it must be a whole number") from None
+
+
+def _finite(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError("it must be a number")
+    return number
 
 
 def _plain(given: object) -> str:

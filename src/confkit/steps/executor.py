@@ -37,15 +37,18 @@ from confkit.models.errors import (
     Unsupported,
     Withdrawn,
 )
+from confkit.models.events import WebhookReply
 from confkit.models.records import Call, CallSpec, Op, Party
 from confkit.models.text import one_line
 from confkit.models.trace import StepOutcome, StepRecord, finished, ids_of
 from confkit.provider.discovery import implements
+from confkit.provider.telling import Limit, heard_by
 from confkit.steps.clock import Clock
 from confkit.steps.decide import Adopt, Look, LookUp, Raise, SendAgain, Tried, decide, decide_read
 from confkit.steps.log import logger
 from confkit.steps.operations import OPERATIONS, READS, adopted, cost_key, find_hint, is_repeatable
 from confkit.steps.rate_limits import CancelToken, Priority, RateLimiter
+from confkit.steps.replies import Replies
 from confkit.steps.reporting import WELL, StepReporter
 
 
@@ -107,6 +110,7 @@ class Steps:
             capabilities if "find" in self.implemented else evolve(capabilities, reconcilable=frozenset())
         )
         self.limiter = RateLimiter(self.capabilities.rates)
+        self.replies = Replies()
         self.clock = clock
         self._timeout = request_timeout
         self._patience = 2 * request_timeout.total_seconds()
@@ -182,7 +186,7 @@ class Steps:
             if (trace := self.traces.get(meeting or "")) is not None:
                 trace.note_read(operation)
             try:
-                return await self._read_once(operation, arguments)
+                return await self._read_once(operation, arguments, about)
             except ProviderError as error:
                 decision = decide_read(operation, error, attempt, self.capabilities.rates)
                 if isinstance(decision, Raise):
@@ -193,9 +197,9 @@ class Steps:
             else:
                 await anyio.sleep(decision.pause)
 
-    async def _read_once(self, operation: str, arguments: Mapping[str, Any]) -> Any:
+    async def _read_once(self, operation: str, arguments: Mapping[str, Any], about: str) -> Any:
         try:
-            with anyio.fail_after(self._patience):
+            with anyio.fail_after(self._patience), heard_by(_Hearing(self, about)):
                 result = await getattr(self.hook, operation)(**arguments)
         except TimeoutError:
             problem: ProviderError = Unavailable("no reply in time", provider=self.provider, operation=operation)
@@ -279,9 +283,10 @@ class Steps:
         state.waited += await self._place(request, about)
         op = Op(key=request.op_key, timeout=self._timeout, attempt=state.number, callback_url=request.callback_url)
         arguments = dict(zip(spec.arguments, request.arguments, strict=True))
+        hearing = _Hearing(self, about, request.caller_id or "")
         try:
             # The provider keeps to op.timeout itself; this is for the one that does not.
-            with anyio.move_on_after(self._patience) as patience:
+            with anyio.move_on_after(self._patience) as patience, heard_by(hearing):
                 result = await getattr(self.hook, request.operation)(**arguments, op=op)
         except Exception as error:
             raise self._classified(error, request.operation, sent=True) from error
@@ -368,6 +373,21 @@ class Steps:
             started_at=state.began,
             **ids_of(*request.arguments),
         )
+
+
+@define
+class _Hearing:
+    """What the hook that is called tells, taken in for its operation."""
+
+    steps: Steps
+    about: str
+    number: str = ""
+
+    def limit(self, limit: Limit) -> None:
+        self.steps.limiter.heed(self.about, limit, number=self.number)
+
+    def reply(self, call_id: str, reply: WebhookReply) -> bool:
+        return self.steps.replies.give(call_id, reply)
 
 
 @define

@@ -1,8 +1,9 @@
 """Keeping below the provider's rate limits, fairly between meetings.
 
 Each published rate class is a sliding window: so many requests in any span of so long. A request waits until it
-has a place in every class that its operation counts against. Who goes first: hang-ups and ends, then what the
-sequence asks for, then reads; within that the meetings take turns; within a meeting the order of asking.
+has a place in every class that its operation counts against; what replies say of a limit narrows it. Who goes first:
+hang-ups and ends, then what the sequence asks for, then reads; within that the meetings take turns; within a meeting
+the order of asking.
 All waiting is anyio's, so it runs under a virtual clock.
 """
 
@@ -20,6 +21,7 @@ import anyio
 from attrs import define, field
 
 from confkit.models.capabilities import RateClass
+from confkit.provider.telling import Limit
 
 #: Requests sent exactly as far apart as the limit says can arrive closer together than that, so windows are
 #: kept this much longer than the provider's.
@@ -55,17 +57,29 @@ class _Window:
         self.span = rate.per.total_seconds() * MARGIN
         self.sent: deque[float] = deque(maxlen=rate.limit)
         self.closed_until = -math.inf
+        #: What the platform said that is left, and until when that holds.
+        self.left, self.left_until = 0, -math.inf
         self.queue: list[_Ticket] = []
 
     def opens_at(self, cost: int) -> float:
         """When there is room for this many requests."""
         short = len(self.sent) + min(cost, self.rate.limit) - self.rate.limit
-        return max(self.sent[short - 1] + self.span if short > 0 else -math.inf, self.closed_until)
+        return max(
+            self.sent[short - 1] + self.span if short > 0 else -math.inf,
+            self.closed_until,
+            self.left_until if self.left < cost else -math.inf,
+        )
 
     def take(self, cost: int, now: float) -> None:
         # More requests than the window holds at once (a fetch that needs two where one a second is allowed)
         # go out together; those who come after pay for it.
         self.sent.extend(now + self.span * (index // self.rate.limit) for index in range(cost))
+        self.left -= cost
+
+    def heed(self, limit: Limit, now: float) -> None:
+        # The last word counts: what replies say while others are on the way is behind by those, for one reply's time.
+        # Longer than its span no window is closed, however a platform or a plugin has misread a reset.
+        self.left, self.left_until = limit.remaining, now + min(limit.resets_in.total_seconds(), self.span)
 
     def head(self) -> _Ticket | None:
         while self.queue and self.queue[0].gone:
@@ -157,6 +171,22 @@ class RateLimiter:
         """The provider refused a request for its rate: send nothing of its classes for so long."""
         for window, _ in self._classes(operation, number):
             window.closed_until = max(window.closed_until, anyio.current_time() + wait.total_seconds())
+
+    def heed(self, operation: str, limit: Limit, *, number: str = "") -> None:
+        """The provider says what is left of a limit: send no more than that until it is full again.
+
+        Args:
+            operation: the one that it was said about; as for :meth:`wait`.
+        """
+        now = anyio.current_time()
+        for window, _ in self._classes(operation, number) if limit.name is None else self._named(limit.name, number):
+            window.heed(limit, now)
+
+    def _named(self, name: str, number: str) -> tuple[tuple[_Window, int], ...]:
+        """The class with this name, if there is one."""
+        operations = (each for each, costs in self._rates.items() if any(rate.name == name for rate, _ in costs))
+        found = self._classes(next(operations, ""), number)
+        return tuple((window, cost) for window, cost in found if window.rate.name == name)
 
     def _costs(self, operation: str) -> list[tuple[RateClass, int]]:
         """The classes that the operation counts against; as it is about that, else as it is in general."""

@@ -56,6 +56,7 @@ CAPABILITIES: Final = Capabilities(
     end_hangs_up=True,
     events=frozenset({EventSource.WEBHOOK, EventSource.POLL}),
     reconcilable=frozenset({"create_call"}),
+    signs_webhooks=True,
     rates=(RateClass(name="calls", limit=20, per=timedelta(seconds=1), costs={"create_call": 1}),),
 )
 _COMPLETED: Final = {"Status": "completed"}

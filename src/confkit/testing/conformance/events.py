@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -18,11 +20,13 @@ from confkit.models.events import (
     ConferenceEnded,
     ConferenceStarted,
     Event,
+    IncomingCall,
     MemberJoined,
     MemberLeft,
     Received,
     RecordingReady,
     Unknown,
+    WebhookReply,
     WebhookRequest,
 )
 from confkit.models.records import Call, CallState, Conference, Outcome, RecordAction
@@ -52,6 +56,7 @@ KINDS: Mapping[type[Event], Mapping[str, str]] = {
     ConferenceStarted: _ROOM,
     ConferenceEnded: _ROOM,
 }
+_A_MOMENT = timedelta(seconds=2)
 _GARBAGE = (b"", b"\xff\xfe\x00", b"{", b"[]", b"null", b"=&=&", b"<html>")
 
 
@@ -199,7 +204,7 @@ class WebhookRules(RuleGroup):
             request = evolve(self._request(fixture, CallAnswered, _CALL), method="POST", body=body, query={})
             await self._rejected(fixture, request, rules.GARBAGE, "it was taken")
 
-    @where(lambda on: on.tells_by(EventSource.WEBHOOK) and on.harness.signs_webhooks)
+    @where(lambda on: on.tells_by(EventSource.WEBHOOK) and on.can.signs_webhooks)
     @pytest.mark.parametrize("forgery", ["another body", "no signature", "another signature"])
     async def test_a_forged_webhook(self, harness: Harness, forgery: str) -> None:
         async with on_fixture(harness) as fixture:
@@ -213,6 +218,58 @@ class WebhookRules(RuleGroup):
                 "another signature": evolve(genuine, headers=turned),
             }[forgery]
             await self._rejected(fixture, forged, rules.VERIFIES, f"one with {forgery} was taken")
+
+    @where(lambda on: on.tells_by(EventSource.WEBHOOK) and on.harness.stale_after is not None)
+    async def test_a_stale_webhook(self, harness: Harness) -> None:
+        async with on_fixture(harness) as fixture:
+            assert harness.stale_after is not None
+            signed = self._request(fixture, CallAnswered, _CALL)
+            young = evolve(signed, at=signed.at + harness.stale_after - _A_MOMENT)
+            try:
+                await fixture.attempt("receive", request=young)
+            except WebhookRejected as error:
+                raise broken(rules.STALE, f"one that is younger was rejected: {error}") from error
+            old = evolve(signed, at=signed.at + harness.stale_after + _A_MOMENT)
+            await self._rejected(fixture, old, rules.STALE, "one that is older was taken")
+
+    @where(lambda on, kind: on.tells_by(EventSource.WEBHOOK) and kind in on.harness.reports)
+    @pytest.mark.parametrize("kind", KINDS, ids=named)
+    async def test_the_reply_reaches_the_platform(self, harness: Harness, kind: type[Event]) -> None:
+        async with on_fixture(harness, public_url=PUBLIC_URL) as fixture:
+            request, seen = self._delivered(fixture, kind, KINDS[kind])
+            given = (await self._read(fixture, seen)).reply
+            answered = await fixture.client.receive(request)
+            check(answered == given, rules.ANSWERS_AS_IT_IS, f"{given.status} {given.body!r} came out as {answered}")
+
+    @where(lambda on: on.tells_by(EventSource.WEBHOOK) and IncomingCall in on.harness.reports and on.has("reject_call"))
+    async def test_a_reply_that_is_decided_later(self, harness: Harness) -> None:
+        async with on_fixture(harness, public_url=PUBLIC_URL) as fixture:
+            caller, call = await fixture.incoming()
+            ids = {"call_id": call.id, "caller": caller, "called": harness.caller_id}
+            request, seen = self._delivered(fixture, IncomingCall, ids)
+            received = await self._read(fixture, seen)
+            if received.decided_within is None:
+                return
+            replies: list[WebhookReply] = []
+
+            async def deliver() -> None:
+                replies.append(await fixture.client.receive(request))
+
+            with anyio.move_on_after(min(received.decided_within.total_seconds() / 2, harness.patience)):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(deliver)
+                    async with aclosing(fixture.client.incoming()) as waiting:
+                        await fixture.client.reject_call(await anext(waiting))
+            check(replies, rules.DECIDED_LATER, "the request was kept waiting after it")
+            check(replies[0] != received.reply, rules.DECIDED_LATER, "the reply is the one for an undecided call")
+
+    def _delivered(
+        self, fixture: Fixture, kind: type[Event], ids: Mapping[str, str]
+    ) -> tuple[WebhookRequest, WebhookRequest]:
+        """A request to a URL of the client's own: as it is delivered, and as the provider sees it."""
+        url = fixture.client.incoming_url
+        request = fixture.harness.webhook(kind, ids, url)
+        return request, evolve(request, path=url.removeprefix(PUBLIC_URL), url=url)
 
     async def _rejected(self, fixture: Fixture, request: WebhookRequest, rule: rules.Rule, found: str) -> None:
         try:

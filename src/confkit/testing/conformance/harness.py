@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import enum
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from confkit.models.errors import (
@@ -114,7 +115,7 @@ class Harness(abc.ABC):
         caller_id: a number that the account may show.
         lacks: the troubles that the platform cannot get into; a lost reply and no connection happen everywhere.
         reports: what the platform's webhooks tell of.
-        signs_webhooks: whether the platform proves that its requests are its own.
+        stale_after: how old a request of the platform may be, where its signature covers the time.
         patience: seconds within which everything that the platform does at once has been done.
     """
 
@@ -125,8 +126,13 @@ class Harness(abc.ABC):
     caller_id: str = "+12018994444"
     lacks: ClassVar[frozenset[Fault]] = frozenset()
     reports: ClassVar[frozenset[type[Event]]] = REPORTED
-    signs_webhooks: ClassVar[bool] = False
+    stale_after: ClassVar[timedelta | None] = None
     patience: float = 5.0
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        if "signs_webhooks" in vars(cls):
+            raise TypeError(f"{cls.__name__}.signs_webhooks: the provider says so now, in Capabilities.signs_webhooks")
 
     @classmethod
     def declared(cls) -> object:
@@ -200,9 +206,12 @@ class Harness(abc.ABC):
     def webhook(self, event: type[Event], ids: Mapping[str, str], url: str) -> WebhookRequest:
         """A genuine request of the platform, as the provider's ``receive`` sees it; for providers that have webhooks.
 
+        Its ``at`` is the instant at which the platform signs it: now, unless the platform has a clock of its own.
+
         Args:
             event: what it reports, of :attr:`reports`; or ``Unknown`` for a type that nobody has heard of.
-            ids: ``call_id``, ``conference_id``, ``bridge_id``, ``member_id``, ``recording_id`` of what it is about.
+            ids: ``call_id``, ``conference_id``, ``bridge_id``, ``member_id``, ``recording_id`` of what it is about; of
+                an ``IncomingCall`` also ``caller`` and ``called``.
             url: the callback URL to which the platform sends it; the request has its path.
         """
         raise NotImplementedError("the provider declares webhooks, so the harness must make them")

@@ -225,6 +225,18 @@ TELLS_WHAT_WAS_RECORDED = Rule(
 )
 EVENT_IDS = Rule("events-of-a-platform", "Two deliveries of one event have one id, and two events have two")
 VERIFIES = Rule("receive", "A request that the platform did not sign is rejected")
+STALE = Rule(
+    "receive",
+    "Where a signature covers the time, a request that is older than the tolerance is rejected, and none that is"
+    " younger; its age is measured by request.at",
+)
+ANSWERS_AS_IT_IS = Rule(
+    "receive", "The reply of receive is the same for the same request, and reaches the platform as it is"
+)
+DECIDED_LATER = Rule(
+    "receive",
+    "Where receive leaves its reply about a call that comes in to be decided later, reject_call decides it",
+)
 READS_ONLY = Rule(
     "receive", "receive has no side effects: the same request gives the same events, in whatever order requests come"
 )
