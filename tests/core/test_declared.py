@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 from confkit_fake import FakeProvider
 
-from confkit import AsyncClient, Outcome, PolicyError
+from confkit import AsyncClient, Bridge, Outcome, PolicyError, Unsupported
 from confkit.provider import CallSpec, Capabilities, EndCause, Event, hookimpl
 from confkit.workflows.messages import Failure
 from confkit.workflows.policy import Policy, plan, problems_with_ringing
@@ -50,6 +50,17 @@ async def test_a_phone_rings_no_longer_than_is_asked_for(least: float, wanted: f
     (call_id,) = provider.exchange.rings[PEOPLE[2]]
     cause = provider.exchange.calls[call_id].cause
     assert cause is (EndCause.CANCELLED if wanted < least else EndCause.NO_ANSWER)
+
+
+class Changed:
+    """Changes what is declared."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
+
+    @hookimpl(wrapper=True)
+    def capabilities(self) -> Generator[None, Any, Any]:
+        return evolve((yield), **self._changes)
 
 
 class Specs:
@@ -132,3 +143,35 @@ async def test_who_rings_for_too_long_is_not_taken_for_answered() -> None:
     async with client(provider) as calls, calls.connect(*PEOPLE[:3], answer_timeout=4) as meeting:
         assert meeting.participants[2].outcome is Outcome.NO_ANSWER
     assert sent(provider, "hang_up") == 3
+
+
+# --- bridges
+
+
+async def test_a_bridge_that_ends_with_its_calls_is_not_ended_and_does_not_grow() -> None:
+    provider = FakeProvider(bridge_ends="with_its_calls", bridge_hangs_up=True)
+    async with client(provider) as calls:
+        async with calls.connect(*PEOPLE[:2]) as meeting:
+            with pytest.raises(PolicyError, match="cannot move a call from a bridge into a conference"):
+                await meeting.add(PEOPLE[2])
+        assert not any(record.operation == "end_bridge" for record in meeting.trace.records)
+        (bridge,) = provider.exchange.bridges.values()
+        with pytest.raises(Unsupported):
+            await calls.direct.end_bridge(Bridge(provider="fake", id=bridge.id))
+    assert provider.exchange.still_up() == ()
+
+
+async def test_where_one_is_hung_up_with_the_other_both_have_left() -> None:
+    provider = FakeProvider(bridge_hangs_up=True)
+    provider.party(PEOPLE[0]).hangs_up(after=5)
+    async with client(provider) as calls, calls.connect(*PEOPLE[:2]) as meeting:
+        await meeting.wait_until_ended()
+        assert [person.outcome for person in meeting.participants] == [Outcome.LEFT] * 2
+
+
+async def test_what_says_that_it_can_move_what_it_cannot_part_does_not_grow() -> None:
+    provider = FakeProvider(bridge_ends="with_its_calls")
+    lies = Changed(bridge_to_conference=True)
+    async with client(provider, plugins=[lies]) as calls, calls.connect(*PEOPLE[:2]) as meeting:
+        with pytest.raises(PolicyError, match="cannot move a call"):
+            await meeting.add(PEOPLE[2])

@@ -43,6 +43,13 @@ class EventSource(enum.Enum):
     POLL = "poll"
 
 
+class BridgeEnds(enum.Enum):
+    """How a bridge ends: by ``end_bridge``, which leaves its calls up, or with its calls and in no other way."""
+
+    BY_REQUEST = "by request"
+    WITH_ITS_CALLS = "with its calls"
+
+
 class Patches(enum.Enum):
     """How many settings of a member or a conference one request changes."""
 
@@ -108,6 +115,9 @@ class Capabilities:
             is sent. ``None`` for no limit.
         tells_answers: whether the record of a call tells ringing from answered. Where it does not, events do, and a
             call that is up when its time to ring is over counts as answered.
+        bridge_ends: by ``end_bridge``, or with its calls: then there is no ``end_bridge``, and two who are bridged are
+            not moved into a conference.
+        bridge_hangs_up: whether the one on a bridge is hung up when the other hangs up; else that call stays up.
         poll_interval: the pause between two polls of a meeting's calls while someone is still being rung.
     """
 
@@ -133,6 +143,8 @@ class Capabilities:
     rings: tuple[timedelta, timedelta | None] = (timedelta(0), None)
     max_calls: int | None = None
     tells_answers: bool = True
+    bridge_ends: BridgeEnds = BridgeEnds.BY_REQUEST
+    bridge_hangs_up: bool = False
     compound: frozenset[str] = frozenset()
     patches: Patches = Patches.ANY
 
@@ -142,6 +154,8 @@ class Capabilities:
             "conference comes to exist": self.creation.value,
             "a call joins": self.join_method.value,
             "bridge": self.bridging.value,
+            "a bridge ends": self.bridge_ends.value if self.bridging is not Bridging.NONE else None,
+            "a bridge hangs up the other": self.bridge_hangs_up,
             "max members": self.max_members,
             "max calls": self.max_calls,
             "rings": _span(*self.rings),

@@ -16,6 +16,7 @@ from confkit.models.addresses import (
     masked,
 )
 from confkit.models.capabilities import (
+    BridgeEnds,
     Bridging,
     Capabilities,
     ConferenceCreation,
@@ -127,6 +128,7 @@ __all__ = [
     "STOP",
     "Bridge",
     "BridgeEnded",
+    "BridgeEnds",
     "BridgeStarted",
     "BridgeState",
     "Bridging",
