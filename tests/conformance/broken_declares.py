@@ -112,3 +112,17 @@ class MovesWhatItCannotPart(FakeProvider):
     @hookimpl
     def capabilities(self) -> Capabilities:
         return evolve(super().capabilities(), bridge_to_conference=True)
+
+
+@caught_by("test_capabilities_make_sense")
+class NeedsWebhooksThatItLacks(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), needs_webhooks=True)
+
+
+@caught_by("test_capabilities_make_sense")
+class NeedsAUrlForNothing(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), needs_public_url_for=frozenset({"sing"}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 from confkit_fake import FakeProvider
 
-from confkit import AsyncClient, Bridge, Outcome, PolicyError, Unsupported
+from confkit import AsyncClient, Bridge, Call, ConfkitError, Outcome, PolicyError, Unsupported
 from confkit.provider import CallSpec, Capabilities, EndCause, Event, hookimpl
 from confkit.workflows.messages import Failure
 from confkit.workflows.policy import Policy, plan, problems_with_ringing
@@ -19,6 +19,7 @@ from confkit.workflows.policy import Policy, plan, problems_with_ringing
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
 OURS = "+12018994444"
+URL = "https://app.example.com/confkit"
 SHAPES = ["explicit", "on_join", "from_call", "fused"]
 PEOPLE = [f"+1919555010{index}" for index in range(1, 8)]
 SECOND = timedelta(seconds=1)
@@ -175,3 +176,54 @@ async def test_what_says_that_it_can_move_what_it_cannot_part_does_not_grow() ->
     async with client(provider, plugins=[lies]) as calls, calls.connect(*PEOPLE[:2]) as meeting:
         with pytest.raises(PolicyError, match="cannot move a call"):
             await meeting.add(PEOPLE[2])
+
+
+# --- what cannot be done without a URL of ours
+
+
+async def test_a_client_without_a_url_does_not_open_where_one_is_needed() -> None:
+    needy = Changed(needs_webhooks=True)
+    with pytest.raises(ConfkitError, match="fake needs public_url"):
+        await client(FakeProvider(), plugins=[needy]).__aenter__()
+    async with client(FakeProvider(), plugins=[needy], public_url=URL):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("declared", "refused"),
+    [
+        ("play", {"text", "url", "room"}),
+        ("play:call", {"text", "url"}),
+        ("play:text", {"text"}),
+        ("play:loop", set()),
+        ("record", set()),
+    ],
+)
+async def test_an_operation_that_needs_a_url_is_refused_without_one(declared: str, refused: set[str]) -> None:
+    provider = FakeProvider()
+    needy = Changed(needs_public_url_for=frozenset({declared}))
+    async with client(provider, plugins=[needy]) as calls:
+        assert await _refused(calls) == refused
+        assert sent(provider, "play") == 3 - len(refused)
+    async with client(FakeProvider(), plugins=[needy], public_url=URL) as calls:
+        assert await _refused(calls) == set()
+
+
+async def _refused(calls: AsyncClient) -> set[str]:
+    direct = calls.direct
+    room = await direct.create_conference()
+    call = (await direct.join(await direct.create_call(PEOPLE[0], into=room), room)).call_id
+    target = Call(provider="fake", id=call)
+    plays: dict[str, Callable[[], Awaitable[None]]] = {
+        "text": lambda: direct.say(target, "Welcome"),
+        "url": lambda: direct.play(target, "https://media.example.com/a.wav"),
+        "room": lambda: direct.play(room, "https://media.example.com/a.wav"),
+    }
+    refused = {}
+    for name, play in plays.items():
+        try:
+            await play()
+        except Unsupported as error:
+            refused[name] = str(error)
+    assert all(said.endswith("where the provider reaches this application") for said in refused.values())
+    return set(refused)

@@ -101,6 +101,7 @@ class Engine:
             clock=self.clock,
             request_timeout=request_timeout,
             show_numbers=show_numbers,
+            reachable=callback_url is not None,
         )
         self.delivery = Delivery(manager.hook, self.clock, self._announce)
         self.router, self.views = self.delivery.router, self.delivery.views

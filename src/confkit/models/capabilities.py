@@ -115,6 +115,9 @@ class Capabilities:
             is sent. ``None`` for no limit.
         tells_answers: whether the record of a call tells ringing from answered. Where it does not, events do, and a
             call that is up when its time to ring is over counts as answered.
+        needs_webhooks: the platform cannot do without a callback URL: a client without ``public_url`` does not open.
+        needs_public_url_for: the operations that need a URL of ours, and are refused without ``public_url``. Alone,
+            with what they are about, or with what is played: ``record``, ``play:call``, ``play:text``.
         bridge_ends: by ``end_bridge``, or with its calls: then there is no ``end_bridge``, and two who are bridged are
             not moved into a conference.
         bridge_hangs_up: whether the one on a bridge is hung up when the other hangs up; else that call stays up.
@@ -143,6 +146,8 @@ class Capabilities:
     rings: tuple[timedelta, timedelta | None] = (timedelta(0), None)
     max_calls: int | None = None
     tells_answers: bool = True
+    needs_webhooks: bool = False
+    needs_public_url_for: frozenset[str] = frozenset()
     bridge_ends: BridgeEnds = BridgeEnds.BY_REQUEST
     bridge_hangs_up: bool = False
     compound: frozenset[str] = frozenset()
@@ -170,6 +175,8 @@ class Capabilities:
             "bridge to conference": self.bridge_to_conference,
             "events": sorted(source.value for source in self.events),
             "idempotent": sorted(self.idempotent),
+            "needs webhooks": self.needs_webhooks,
+            "needs a public URL": sorted(self.needs_public_url_for),
             "several requests": sorted(self.compound),
             "settings in one request": self.patches.value,
             "reconcilable": sorted(self.reconcilable),

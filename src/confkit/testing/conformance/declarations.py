@@ -83,6 +83,7 @@ class DeclarationRules(RuleGroup):
             check(not impossible, rules.DECLARED, f"finds has {', '.join(impossible)}, which makes nothing here")
             self._rates(fixture.capabilities)
             self._bridges(fixture.capabilities)
+            self._urls(fixture.capabilities)
             compound = {name.partition(":")[0] for name in fixture.capabilities.compound}
             strange = sorted(compound - {each.partition(":")[0] for each in INTENTS})
             check(not strange, rules.DECLARED, f"compound has {', '.join(strange)}, which changes nothing")
@@ -99,6 +100,13 @@ class DeclarationRules(RuleGroup):
 
     def _makes_something(self, operation: str) -> bool:
         return operation in MADE and subject_of(self.harness_class).can_do(operation)
+
+    def _urls(self, can: Capabilities) -> None:
+        has = EventSource.WEBHOOK in can.events
+        check(has or not can.needs_webhooks, rules.NEEDS_URL, "webhooks are needed, and there are none")
+        operations = {name.partition(":")[0] for name in can.needs_public_url_for}
+        strange = sorted(name for name in operations if not subject_of(self.harness_class).has(name))
+        check(not strange, rules.NEEDS_URL, f"there is no {', '.join(strange)}")
 
     def _bridges(self, can: Capabilities) -> None:
         if can.bridge_ends is BridgeEnds.WITH_ITS_CALLS:

@@ -173,6 +173,10 @@ CHOSEN = Rule(
     " everywhere",
 )
 PURE = Rule("capabilities", "capabilities is pure: it gives an equal record every time")
+NEEDS_URL = Rule(
+    "capabilities",
+    "needs_webhooks is for a platform that has webhooks, and needs_public_url_for names operations that are there",
+)
 RATES = Rule(
     "capabilities",
     "A rate class has a name of its own, a limit and a span above zero, and costs of operations that exist",
