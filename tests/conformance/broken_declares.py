@@ -10,6 +10,7 @@ from confkit_fake import FakeProvider
 
 from confkit.provider import (
     Bridge,
+    BridgeState,
     Call,
     CallSpec,
     CallState,
@@ -80,3 +81,48 @@ class TakesAliveForAnswered(FakeProvider):
 
     def _alive(self, call: Call) -> dict[str, Any]:
         return {"state": CallState.ANSWERED} if call.state is CallState.RINGING else {}
+
+
+@caught_by("test_what_becomes_of_the_other_on_a_bridge", whole=True)
+class ClaimsThatABridgeHangsUp(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), bridge_hangs_up=True)
+
+
+@caught_by("test_what_becomes_of_the_other_on_a_bridge", bridge_hangs_up=True)
+class HidesThatABridgeHangsUp(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), bridge_hangs_up=False)
+
+
+@caught_by("test_a_bridge_ends_with_its_calls", bridge_ends="with_its_calls")
+class ForgetsThatABridgeIsOver(FakeProvider):
+    @hookimpl
+    async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
+        snapshot = await super().fetch(ref=ref)
+        if snapshot.bridge is None:
+            return snapshot
+        return evolve(snapshot, bridge=evolve(snapshot.bridge, state=BridgeState.ACTIVE))
+
+
+@caught_by("test_capabilities_make_sense", bridge_ends="with_its_calls")
+class MovesWhatItCannotPart(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), bridge_to_conference=True)
+
+
+@caught_by("test_capabilities_make_sense")
+class NeedsWebhooksThatItLacks(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), needs_webhooks=True)
+
+
+@caught_by("test_capabilities_make_sense")
+class NeedsAUrlForNothing(FakeProvider):
+    @hookimpl
+    def capabilities(self) -> Capabilities:
+        return evolve(super().capabilities(), needs_public_url_for=frozenset({"sing"}))

@@ -25,7 +25,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "poll": {"events": "poll"},
     "client-ids": {"client_ids": True, "single_patches": True},
     "limited": {"max_calls": 30, "shortest_ring": 3, "tells_rejections": False},
-    "untold": {"shape": "from_call", "tells_answers": False},
+    "untold": {"shape": "from_call", "tells_answers": False, "bridge_ends": "with_its_calls", "bridge_hangs_up": True},
     "on_join-poll": {"shape": "on_join", "events": "poll", "client_ids": True, "end_hangs_up": True},
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 from confkit_fake import FakeProvider
 
-from confkit import AsyncClient, Outcome, PolicyError
+from confkit import AsyncClient, Bridge, Call, ConfkitError, Outcome, PolicyError, Unsupported
 from confkit.provider import CallSpec, Capabilities, EndCause, Event, hookimpl
 from confkit.workflows.messages import Failure
 from confkit.workflows.policy import Policy, plan, problems_with_ringing
@@ -19,6 +19,7 @@ from confkit.workflows.policy import Policy, plan, problems_with_ringing
 pytestmark = [pytest.mark.anyio, pytest.mark.virtual_time]
 
 OURS = "+12018994444"
+URL = "https://app.example.com/confkit"
 SHAPES = ["explicit", "on_join", "from_call", "fused"]
 PEOPLE = [f"+1919555010{index}" for index in range(1, 8)]
 SECOND = timedelta(seconds=1)
@@ -50,6 +51,17 @@ async def test_a_phone_rings_no_longer_than_is_asked_for(least: float, wanted: f
     (call_id,) = provider.exchange.rings[PEOPLE[2]]
     cause = provider.exchange.calls[call_id].cause
     assert cause is (EndCause.CANCELLED if wanted < least else EndCause.NO_ANSWER)
+
+
+class Changed:
+    """Changes what is declared."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
+
+    @hookimpl(wrapper=True)
+    def capabilities(self) -> Generator[None, Any, Any]:
+        return evolve((yield), **self._changes)
 
 
 class Specs:
@@ -132,3 +144,86 @@ async def test_who_rings_for_too_long_is_not_taken_for_answered() -> None:
     async with client(provider) as calls, calls.connect(*PEOPLE[:3], answer_timeout=4) as meeting:
         assert meeting.participants[2].outcome is Outcome.NO_ANSWER
     assert sent(provider, "hang_up") == 3
+
+
+# --- bridges
+
+
+async def test_a_bridge_that_ends_with_its_calls_is_not_ended_and_does_not_grow() -> None:
+    provider = FakeProvider(bridge_ends="with_its_calls", bridge_hangs_up=True)
+    async with client(provider) as calls:
+        async with calls.connect(*PEOPLE[:2]) as meeting:
+            with pytest.raises(PolicyError, match="cannot move a call from a bridge into a conference"):
+                await meeting.add(PEOPLE[2])
+        assert not any(record.operation == "end_bridge" for record in meeting.trace.records)
+        (bridge,) = provider.exchange.bridges.values()
+        with pytest.raises(Unsupported):
+            await calls.direct.end_bridge(Bridge(provider="fake", id=bridge.id))
+    assert provider.exchange.still_up() == ()
+
+
+async def test_where_one_is_hung_up_with_the_other_both_have_left() -> None:
+    provider = FakeProvider(bridge_hangs_up=True)
+    provider.party(PEOPLE[0]).hangs_up(after=5)
+    async with client(provider) as calls, calls.connect(*PEOPLE[:2]) as meeting:
+        await meeting.wait_until_ended()
+        assert [person.outcome for person in meeting.participants] == [Outcome.LEFT] * 2
+
+
+async def test_what_says_that_it_can_move_what_it_cannot_part_does_not_grow() -> None:
+    provider = FakeProvider(bridge_ends="with_its_calls")
+    lies = Changed(bridge_to_conference=True)
+    async with client(provider, plugins=[lies]) as calls, calls.connect(*PEOPLE[:2]) as meeting:
+        with pytest.raises(PolicyError, match="cannot move a call"):
+            await meeting.add(PEOPLE[2])
+
+
+# --- what cannot be done without a URL of ours
+
+
+async def test_a_client_without_a_url_does_not_open_where_one_is_needed() -> None:
+    needy = Changed(needs_webhooks=True)
+    with pytest.raises(ConfkitError, match="fake needs public_url"):
+        await client(FakeProvider(), plugins=[needy]).__aenter__()
+    async with client(FakeProvider(), plugins=[needy], public_url=URL):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("declared", "refused"),
+    [
+        ("play", {"text", "url", "room"}),
+        ("play:call", {"text", "url"}),
+        ("play:text", {"text"}),
+        ("play:loop", set()),
+        ("record", set()),
+    ],
+)
+async def test_an_operation_that_needs_a_url_is_refused_without_one(declared: str, refused: set[str]) -> None:
+    provider = FakeProvider()
+    needy = Changed(needs_public_url_for=frozenset({declared}))
+    async with client(provider, plugins=[needy]) as calls:
+        assert await _refused(calls) == refused
+        assert sent(provider, "play") == 3 - len(refused)
+    async with client(FakeProvider(), plugins=[needy], public_url=URL) as calls:
+        assert await _refused(calls) == set()
+
+
+async def _refused(calls: AsyncClient) -> set[str]:
+    direct = calls.direct
+    room = await direct.create_conference()
+    call = (await direct.join(await direct.create_call(PEOPLE[0], into=room), room)).call_id
+    target = Call(provider="fake", id=call)
+    plays: dict[str, Callable[[], Awaitable[None]]] = {
+        "text": lambda: direct.say(target, "Welcome"),
+        "url": lambda: direct.play(target, "https://media.example.com/a.wav"),
+        "room": lambda: direct.play(room, "https://media.example.com/a.wav"),
+    }
+    refused = {}
+    for name, play in plays.items():
+        try:
+            await play()
+        except Unsupported as error:
+            refused[name] = str(error)
+    assert all(said.endswith("where the provider reaches this application") for said in refused.values())
+    return set(refused)

@@ -215,6 +215,8 @@ class AsyncClient:
         if self._engine is not None:
             self._engine.check()
             raise ConfkitError("this client is open already")
+        if self._addresses is None and self.capabilities.needs_webhooks:
+            raise ConfkitError(f"{self._name} needs public_url=: it cannot do without reaching this application")
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         try:

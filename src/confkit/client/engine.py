@@ -16,7 +16,7 @@ from confkit.ingest.delivery import Delivery
 from confkit.ingest.meeting_view import SHOWN, MeetingView
 from confkit.ingest.polling import Poller
 from confkit.ingest.stream import take_in_stream
-from confkit.models.capabilities import EventSource
+from confkit.models.capabilities import BridgeEnds, EventSource
 from confkit.models.errors import ConfkitError, OutcomeUnknown, ProviderError, Unsupported
 from confkit.models.events import Event, IncomingCall
 from confkit.models.records import Bridge, Call, CallSpec, Conference, Dialled, FindHint, Member, Snapshot
@@ -100,6 +100,7 @@ class Engine:
             clock=self.clock,
             request_timeout=request_timeout,
             show_numbers=show_numbers,
+            reachable=callback_url is not None,
         )
         self.delivery = Delivery(manager.hook, self.clock, self._announce)
         self.router, self.views = self.delivery.router, self.delivery.views
@@ -181,7 +182,10 @@ class Engine:
             creation=capabilities.creation,
             join_method=capabilities.join_method,
             bridging=capabilities.bridging,
-            bridge_to_conference=capabilities.bridge_to_conference,
+            # Where calls cannot be parted, they are not moved one by one either.
+            bridge_to_conference=capabilities.bridge_to_conference
+            and capabilities.bridge_ends is BridgeEnds.BY_REQUEST,
+            bridge_ends=capabilities.bridge_ends,
             end_hangs_up=capabilities.end_hangs_up,
             shortest_ring=capabilities.rings[0],
             tells_answers=capabilities.tells_answers,

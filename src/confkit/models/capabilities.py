@@ -42,6 +42,13 @@ class EventSource(enum.Enum):
     POLL = "poll"
 
 
+class BridgeEnds(enum.Enum):
+    """How a bridge ends: by ``end_bridge``, which leaves its calls up, or with its calls and in no other way."""
+
+    BY_REQUEST = "by request"
+    WITH_ITS_CALLS = "with its calls"
+
+
 class Patches(enum.Enum):
     """How many settings of a member or a conference one request changes."""
 
@@ -108,6 +115,12 @@ class Capabilities:
             is sent. ``None`` for no limit.
         tells_answers: whether the record of a call tells ringing from answered. Where it does not, events do, and a
             call that is up when its time to ring is over counts as answered.
+        needs_webhooks: the platform cannot do without a callback URL: a client without ``public_url`` does not open.
+        needs_public_url_for: the operations that need a URL of ours, and are refused without ``public_url``. Alone,
+            with what they are about, or with what is played: ``record``, ``play:call``, ``play:text``.
+        bridge_ends: by ``end_bridge``, or with its calls: then there is no ``end_bridge``, and two who are bridged are
+            not moved into a conference.
+        bridge_hangs_up: whether the one on a bridge is hung up when the other hangs up; else that call stays up.
         poll_interval: the pause between two polls of a meeting's calls while someone is still being rung.
         signs_webhooks: whether ``receive`` can tell by a signature that a request is the platform's own. Then the
             client's ``incoming_url`` is the same at every start, so that it can be set in the platform's portal.
@@ -135,6 +148,10 @@ class Capabilities:
     rings: tuple[timedelta, timedelta | None] = (timedelta(0), None)
     max_calls: int | None = None
     tells_answers: bool = True
+    needs_webhooks: bool = False
+    needs_public_url_for: frozenset[str] = frozenset()
+    bridge_ends: BridgeEnds = BridgeEnds.BY_REQUEST
+    bridge_hangs_up: bool = False
     compound: frozenset[str] = frozenset()
     patches: Patches = Patches.ANY
     signs_webhooks: bool = False
@@ -154,6 +171,8 @@ class Capabilities:
             "conference comes to exist": self.creation.value,
             "a call joins": sorted(method.value for method in self.join_methods),
             "bridge": self.bridging.value,
+            "a bridge ends": self.bridge_ends.value if self.bridging is not Bridging.NONE else None,
+            "a bridge hangs up the other": self.bridge_hangs_up,
             "max members": self.max_members,
             "max calls": self.max_calls,
             "rings": _span(*self.rings),
@@ -169,6 +188,8 @@ class Capabilities:
             "events": sorted(source.value for source in self.events),
             "signs webhooks": self.signs_webhooks,
             "idempotent": sorted(self.idempotent),
+            "needs webhooks": self.needs_webhooks,
+            "needs a public URL": sorted(self.needs_public_url_for),
             "several requests": sorted(self.compound),
             "settings in one request": self.patches.value,
             "reconcilable": sorted(self.reconcilable),

@@ -15,7 +15,15 @@ from confkit.models.addresses import (
     is_sip,
     masked,
 )
-from confkit.models.capabilities import Bridging, Capabilities, ConferenceCreation, EventSource, Patches, RateClass
+from confkit.models.capabilities import (
+    BridgeEnds,
+    Bridging,
+    Capabilities,
+    ConferenceCreation,
+    EventSource,
+    Patches,
+    RateClass,
+)
 from confkit.models.errors import (
     CapacityReached,
     ConfkitError,
@@ -123,6 +131,7 @@ __all__ = [
     "STOP",
     "Bridge",
     "BridgeEnded",
+    "BridgeEnds",
     "BridgeStarted",
     "BridgeState",
     "Bridging",

@@ -177,7 +177,8 @@ class ProviderSpec:
 
     @hookspec(firstresult=True)
     async def end_bridge(self, bridge: Bridge, op: Op) -> None:
-        """Take a bridge down; its calls stay up. Ending what has ended succeeds."""
+        """Take a bridge down; its calls stay up. Ending what has ended succeeds. Not there where a bridge ends with its
+        calls (``BridgeEnds.WITH_ITS_CALLS``)."""
 
     @hookspec(firstresult=True)
     async def play(self, target: Conference | Member | Call | Bridge, media: Media, op: Op) -> None:

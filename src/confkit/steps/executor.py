@@ -46,7 +46,7 @@ from confkit.provider.telling import Limit, heard_by
 from confkit.steps.clock import Clock
 from confkit.steps.decide import Adopt, Look, LookUp, Raise, SendAgain, Tried, decide, decide_read
 from confkit.steps.log import logger
-from confkit.steps.operations import OPERATIONS, READS, adopted, cost_key, find_hint, is_repeatable
+from confkit.steps.operations import OPERATIONS, READS, adopted, cost_key, detailed, find_hint, is_repeatable
 from confkit.steps.rate_limits import CancelToken, Priority, RateLimiter
 from confkit.steps.replies import Replies
 from confkit.steps.reporting import WELL, StepReporter
@@ -82,6 +82,7 @@ class Steps:
     """Carries out steps on one provider.
 
     Args:
+        reachable: whether the client has a public URL, so that the provider reaches it.
         show_numbers: whether numbers stand whole in the trace and the log.
 
     Attributes:
@@ -96,6 +97,7 @@ class Steps:
         clock: Clock,
         request_timeout: timedelta,
         show_numbers: bool = False,
+        reachable: bool = True,
     ) -> None:
         self.provider = provider
         self.hook = manager.hook
@@ -109,6 +111,7 @@ class Steps:
         self.capabilities = (
             capabilities if "find" in self.implemented else evolve(capabilities, reconcilable=frozenset())
         )
+        self._unreachable = frozenset() if reachable else self.capabilities.needs_public_url_for
         self.limiter = RateLimiter(self.capabilities.rates)
         self.replies = Replies()
         self.clock = clock
@@ -146,6 +149,7 @@ class Steps:
         outcome, error, result = StepOutcome.CANCELLED, None, None
         try:
             self.require(request.operation)
+            _refuse_unreachable(self._unreachable, self.provider, request)
             result = await self._attempts(request, state)
             outcome = StepOutcome.ADOPTED if state.adopted else StepOutcome.DONE
         except ProviderError as failure:
@@ -399,6 +403,16 @@ class _Attempts:
     waited: timedelta = timedelta(0)
     adopted: bool = False
     tried: Tried | None = None
+
+
+def _refuse_unreachable(unreachable: frozenset[str], provider: str, request: StepRequest) -> None:
+    if unreachable and (lacking := unreachable & detailed(request.operation, request.arguments)):
+        raise Unsupported(
+            min(lacking).replace(":", ": "),
+            provider=provider,
+            operation=request.operation,
+            hint="it needs public_url=, where the provider reaches this application",
+        )
 
 
 def _untried(request: StepRequest) -> Tried:

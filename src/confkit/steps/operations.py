@@ -15,6 +15,7 @@ from confkit.models.records import (
     Dialled,
     FindHint,
     JoinMethod,
+    Media,
     Member,
     Membership,
     Snapshot,
@@ -80,6 +81,13 @@ def cost_key(operation: str, *arguments: Any) -> str:
             case Conference() | Call() | Member() | Bridge():
                 return f"{operation}:{type(argument).__name__.lower()}"
     return operation
+
+
+def detailed(operation: str, arguments: tuple[Any, ...]) -> frozenset[str]:
+    """The names by which declarations may mean an operation: alone, with what it is about, with what is played."""
+    media = next((each for each in arguments if isinstance(each, Media)), None)
+    what = () if media is None else (name for name in ("url", "text", "loop") if getattr(media, name))
+    return frozenset({operation, cost_key(operation, *arguments), *(f"{operation}:{name}" for name in what)})
 
 
 def find_hint(operation: str, arguments: tuple[Any, ...]) -> FindHint:

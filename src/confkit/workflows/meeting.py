@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from attrs import evolve
 
-from confkit.models.capabilities import Bridging
+from confkit.models.capabilities import BridgeEnds, Bridging
 from confkit.models.errors import Conflict, NotFound, OutcomeUnknown, ProviderError, Withdrawn
 from confkit.models.events import (
     ConferenceEnded,
@@ -345,10 +345,10 @@ async def _tear_down(flow: Flow, board: LegBoard, reason: EndReason) -> MeetingE
     left_behind += await _hang_up_who_is_only_told_to_have_ended(flow, board)
     await _look_for_orphans(flow, board)
     if not ended:
-        left_behind += await _end_room(flow, board.room)
-    left_behind += await _end_room(flow, board.old_bridge)
+        left_behind += await _end_room(flow, board.room, board.brief.bridge_ends)
+    left_behind += await _end_room(flow, board.old_bridge, board.brief.bridge_ends)
     for room in board.earlier_rooms:
-        left_behind += await _end_room(flow, room)
+        left_behind += await _end_room(flow, room, board.brief.bridge_ends)
     return MeetingEnd(
         reason=reason,
         established=board.established,
@@ -373,13 +373,13 @@ async def _until_all_have_reported(flow: Flow, board: LegBoard) -> None:
                 await flow.send(command.owner, Reply(command=command.id, failure=failure))
 
 
-async def _end_room(flow: Flow, room: Conference | Bridge | None) -> list[str]:
+async def _end_room(flow: Flow, room: Conference | Bridge | None, ends: BridgeEnds) -> list[str]:
     """End the conference or bridge; gives what may still be open."""
     kind = "conference" if isinstance(room, Conference) else "bridge"
     try:
         if isinstance(room, Conference):
             await flow.step("end_conference", room)
-        elif room is not None:
+        elif room is not None and ends is BridgeEnds.BY_REQUEST:
             await flow.step("end_bridge", room)
     except ProviderError as error:
         return [f"{kind} {room.id if room else ''} may still be open ({error})"]

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from attrs import field, frozen
 
-from confkit.models.capabilities import Bridging, ConferenceCreation
+from confkit.models.capabilities import BridgeEnds, Bridging, ConferenceCreation
 from confkit.models.errors import ProviderError
 from confkit.models.events import (
     CallAnswered,
@@ -101,6 +101,7 @@ class MeetingBrief:
     bridging: Bridging
     bridge_to_conference: bool = False
     end_hangs_up: bool = False
+    bridge_ends: BridgeEnds = BridgeEnds.BY_REQUEST
     shortest_ring: timedelta = timedelta(0)
     tells_answers: bool = True
 

@@ -71,6 +71,7 @@ class Exchange(Switchboard):
         seed: of the ids; the same seed and the same requests give the same ids.
         base: the date and time at which the exchange's clock begins; now by default.
         end_hangs_up: ending a conference hangs up its members' calls.
+        bridge_hangs_up: who is on a bridge is hung up when the other hangs up.
         only_own_calls: a conference takes only calls that were dialled with its id, as Bandwidth v1 does
             (``postConferencesConferenceIdMembers.md``); otherwise also calls that were dialled with none.
 
@@ -118,6 +119,10 @@ class Exchange(Switchboard):
     def place_of(self, call_id: str) -> Member | None:
         """The call's place in a conference now, if it has one."""
         return self._places.get(call_id)
+
+    def is_bridged(self, call_id: str) -> bool:
+        """Whether the call is on a bridge now."""
+        return any(call_id in bridge.call_ids for bridge in self.bridges.values())
 
     def members_of(self, conference_id: str) -> list[Member]:
         """Everybody who was or is in the conference, in the order of joining."""

@@ -11,6 +11,7 @@ from attrs import field, frozen, validators
 from attrs.converters import to_bool
 
 from confkit.provider import (
+    BridgeEnds,
     Bridging,
     Capabilities,
     ConferenceCreation,
@@ -116,6 +117,10 @@ def _events(value: str | EventSource) -> EventSource:
     return source
 
 
+def _bridge_ends(value: str | BridgeEnds) -> BridgeEnds:
+    return value if isinstance(value, BridgeEnds) else BridgeEnds(value.replace("_", " "))
+
+
 def _count(value: int | str | None) -> int | None:
     if value is None or value == "none":
         return None
@@ -146,6 +151,8 @@ class FakeSettings:
         max_calls: how many calls there can be at a time; the next ends at once. ``None`` for no limit.
         tells_rejections: otherwise who rejects a call is busy (Twilio).
         tells_answers: otherwise the record of a call that was answered says that it rings (Telnyx).
+        bridge_ends: ``by_request``, or ``with_its_calls`` where nothing else parts them (Telnyx).
+        bridge_hangs_up: the one on a bridge is hung up when the other hangs up (Telnyx, Bandwidth v2).
         single_patches: one request changes one setting of a member or a conference (Telnyx).
         lists_ended: lists, look-ups and conferences show calls and members that are over, too; otherwise only the
             living, so that an empty look-up proves nothing (as Twilio's list of participants).
@@ -167,6 +174,8 @@ class FakeSettings:
     max_calls: int | None = field(default=None, converter=_count)
     tells_rejections: bool = field(default=True, converter=to_bool)
     tells_answers: bool = field(default=True, converter=to_bool)
+    bridge_ends: BridgeEnds = field(default=BridgeEnds.BY_REQUEST, converter=_bridge_ends)
+    bridge_hangs_up: bool = field(default=False, converter=to_bool)
     single_patches: bool = field(default=False, converter=to_bool)
     lists_ended: bool = field(default=True, converter=to_bool)
     whole_seconds: bool = field(default=False, converter=to_bool)
@@ -184,8 +193,8 @@ class FakeSettings:
         methods = {JoinMethod.FUSED: dials_in, JoinMethod.EXPLICIT: adds}
         bridged = self.bridge is not Bridging.NONE
         finds = {"create_call", "transfer", "answer_call"}
-        adds_bridged = adds or (bridged and not by_name)
-        if adds_bridged:
+        moves = bridged and self.bridge_ends is BridgeEnds.BY_REQUEST and (adds or not by_name)
+        if moves or adds:
             finds.add("add_member")
         if creation is ConferenceCreation.EXPLICIT:
             finds.add("create_conference")
@@ -203,11 +212,13 @@ class FakeSettings:
             record=frozenset(targets - {"member"} | {"pause"}),
             end_hangs_up=self.end_hangs_up,
             answers_into=frozenset({"conference", "bridge"} if bridged else {"conference"}),
-            bridge_to_conference=bridged and adds_bridged,
+            bridge_to_conference=moves,
             events=frozenset({self.events, EventSource.POLL}),
             idempotent=frozenset(finds if self.client_ids else ()),
             reconcilable=frozenset(finds),
             rates=RATES[self.rates],
+            bridge_ends=self.bridge_ends,
+            bridge_hangs_up=self.bridge_hangs_up and bridged,
             causes=frozenset(self._causes()),
             rings=(timedelta(seconds=self.shortest_ring), None),
             max_calls=self.max_calls,

@@ -9,6 +9,7 @@ from typing import Any, TypedDict, TypeVar
 from attrs import evolve
 
 from confkit.provider import (
+    BridgeEnds,
     Bridging,
     Capabilities,
     ConferenceCreation,
@@ -106,6 +107,8 @@ class FakeProvider(ProviderSpec):
         max_calls: int | None = None,
         tells_rejections: bool = True,
         tells_answers: bool = True,
+        bridge_ends: BridgeEnds | str = BridgeEnds.BY_REQUEST,
+        bridge_hangs_up: bool = False,
         single_patches: bool = False,
         lists_ended: bool = True,
         whole_seconds: bool = False,
@@ -129,6 +132,8 @@ class FakeProvider(ProviderSpec):
             max_calls=max_calls,
             tells_rejections=tells_rejections,
             tells_answers=tells_answers,
+            bridge_ends=bridge_ends,
+            bridge_hangs_up=bridge_hangs_up,
             single_patches=single_patches,
             lists_ended=lists_ended,
             whole_seconds=whole_seconds,
@@ -137,6 +142,7 @@ class FakeProvider(ProviderSpec):
             max_members=self.settings.max_members,
             max_calls=self.settings.max_calls,
             end_hangs_up=self.settings.end_hangs_up,
+            bridge_hangs_up=self.settings.bridge_hangs_up,
         )
         self.exchange.default_answer_after = self.settings.answer_after
         self.deliver: Deliver = list
@@ -147,7 +153,9 @@ class FakeProvider(ProviderSpec):
         )
         lacking = []
         if self.settings.bridge is Bridging.NONE:
-            lacking += ["create_bridge", "end_bridge"]
+            lacking += ["create_bridge"]
+        if self.settings.bridge is Bridging.NONE or self.settings.bridge_ends is BridgeEnds.WITH_ITS_CALLS:
+            lacking += ["end_bridge"]
         if self.settings.events is EventSource.POLL:
             lacking += ["events"]
         if self.settings.shape is Shape.BY_NAME and self.settings.joins is Joins.DIAL:
@@ -499,6 +507,8 @@ class FakeProvider(ProviderSpec):
         options: models.MemberOptions,
         op: models.Op,
     ) -> telephone.Member:
+        if self.settings.bridge_ends is BridgeEnds.WITH_ITS_CALLS and self.exchange.is_bridged(call.id):
+            raise ExchangeError(ErrorCode.CALL_IN_OTHER_BRIDGE, call.id)
         if self.settings.shape is Shape.BY_NAME:
             return self.exchange.add_to(
                 self._named(conference, call.caller_id),

@@ -35,11 +35,13 @@ class Switchboard:
         seed: int = 0,
         base: datetime | None = None,
         end_hangs_up: bool = False,
+        bridge_hangs_up: bool = False,
         only_own_calls: bool = False,
     ) -> None:
         self.max_members = max_members
         self.max_calls = max_calls
         self.end_hangs_up = end_hangs_up
+        self.bridge_hangs_up = bridge_hangs_up
         self.only_own_calls = only_own_calls
         self.default_answer_after = 0.0
         self.conferences: dict[str, Conference] = {}
@@ -135,7 +137,11 @@ class Switchboard:
         call.state, call.cause, call.ended_at = CallState.ENDED, cause, self._timeline.now()
         self._timeline.tell(FactKind.CALL_ENDED, call_id=call.id, cause=cause)
         self._media.silence(call.id)
+        bridge = self.bridges.get(call.bridge_id or "")
+        others = [each for each in bridge.call_ids if each != call.id] if bridge and call.id in bridge.call_ids else []
         self._step_out(call)
+        for left in others if self.bridge_hangs_up else ():
+            self._end(self.calls[left], EndCause.HANGUP)
         for other_id in (self._handed_over.get(call.id), call.transferred_to):
             if other_id is not None:
                 other = self.calls[other_id]

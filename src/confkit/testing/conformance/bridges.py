@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from confkit.models.capabilities import Bridging
+from confkit.models.capabilities import BridgeEnds, Bridging
 from confkit.models.errors import NotFound, ProviderError
 from confkit.models.records import Bridge, BridgeState, MemberOptions, Membership
 from confkit.testing.conformance import rules
@@ -44,7 +44,7 @@ class BridgeRules(RuleGroup):
                 calls = [await fixture.answered((await fixture.dial(fixture.party())).call) for _ in range(2)]
                 await fixture.one_request("create_bridge", calls=tuple(calls))
 
-    @where(_bridges)
+    @where(lambda on: _bridges(on) and on.has("end_bridge"))
     async def test_end_bridge(self, harness: Harness) -> None:
         async with on_fixture(harness) as fixture:
             bridge, calls = await fixture.pair()
@@ -81,6 +81,36 @@ class BridgeRules(RuleGroup):
                 check(fixture.is_answered(shown), rules.MOVES, left)
                 await fixture.ask("add_member", **arguments)
                 await fixture.inside(room.conference, call)
+            inside = await fixture.members(room.conference)
+            there = [call for call in calls if call.id in inside and fixture.is_answered(await fixture.look_at(call))]
+            check(there == calls, rules.MOVES, f"both have moved and {len(there)} are there")
+
+    @where(_bridges)
+    async def test_what_becomes_of_the_other_on_a_bridge(self, harness: Harness) -> None:
+        async with on_fixture(harness) as fixture:
+            _, (first, other) = await fixture.pair()
+            harness.hang_up(first.to)
+            await fixture.ended(first, rules.LEAVES)
+            if fixture.capabilities.bridge_hangs_up:
+                await fixture.ended(other, rules.BRIDGE_HANGS_UP)
+                return
+            shown = await fixture.look_at(other)
+            told = f"it is not declared and the other one is {shown.state.value}"
+            check(fixture.is_answered(shown), rules.BRIDGE_HANGS_UP, told)
+
+    @where(lambda on: _bridges(on) and on.can.bridge_ends is BridgeEnds.WITH_ITS_CALLS)
+    async def test_a_bridge_ends_with_its_calls(self, harness: Harness) -> None:
+        async with on_fixture(harness) as fixture:
+            bridge, calls = await fixture.pair()
+            for call in calls:
+                await fixture.ask("hang_up", call=call)
+                await fixture.ended(call)
+
+            async def over() -> bool:
+                shown = (await fixture.fetch(bridge)).bridge
+                return shown is not None and shown.state is BridgeState.ENDED
+
+            await fixture.until(over, rules.BRIDGE_ENDS, "it is not shown as ended")
 
     @where(_bridges)
     async def test_a_bridge_that_does_not_exist(self, harness: Harness) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import asdict
 
-from confkit.models.capabilities import Bridging, Capabilities, EventSource
+from confkit.models.capabilities import BridgeEnds, Bridging, Capabilities, EventSource
 from confkit.models.errors import ProviderError, Unsupported
 from confkit.models.records import Conference, JoinMethod, Member, RecordAction
 from confkit.provider.contract import ProviderSpec
@@ -25,7 +25,7 @@ _PAIRS: Mapping[str, tuple[Callable[[Capabilities], bool], bool]] = {
     "add_member": (lambda can: can.join_method is JoinMethod.EXPLICIT, False),
     "update_member": (lambda can: bool(can.member), True),
     "create_bridge": (lambda can: can.bridging is not Bridging.NONE, True),
-    "end_bridge": (lambda can: can.bridging is not Bridging.NONE, True),
+    "end_bridge": (lambda can: can.bridging is not Bridging.NONE and can.bridge_ends is BridgeEnds.BY_REQUEST, True),
     "play": (lambda can: bool(can.play), True),
     "record": (lambda can: bool(can.record), True),
     "find": (lambda can: bool(can.reconcilable), True),
@@ -82,6 +82,8 @@ class DeclarationRules(RuleGroup):
             impossible = sorted(each for each in fixture.capabilities.reconcilable if not self._makes_something(each))
             check(not impossible, rules.DECLARED, f"finds has {', '.join(impossible)}, which makes nothing here")
             self._rates(fixture.capabilities)
+            self._bridges(fixture.capabilities)
+            self._urls(fixture.capabilities)
             compound = {name.partition(":")[0] for name in fixture.capabilities.compound}
             strange = sorted(compound - {each.partition(":")[0] for each in INTENTS})
             check(not strange, rules.DECLARED, f"compound has {', '.join(strange)}, which changes nothing")
@@ -98,6 +100,18 @@ class DeclarationRules(RuleGroup):
 
     def _makes_something(self, operation: str) -> bool:
         return operation in MADE and subject_of(self.harness_class).can_do(operation)
+
+    def _urls(self, can: Capabilities) -> None:
+        has = EventSource.WEBHOOK in can.events
+        check(has or not can.needs_webhooks, rules.NEEDS_URL, "webhooks are needed, and there are none")
+        operations = {name.partition(":")[0] for name in can.needs_public_url_for}
+        strange = sorted(name for name in operations if not subject_of(self.harness_class).has(name))
+        check(not strange, rules.NEEDS_URL, f"there is no {', '.join(strange)}")
+
+    def _bridges(self, can: Capabilities) -> None:
+        if can.bridge_ends is BridgeEnds.WITH_ITS_CALLS:
+            check(can.bridging is not Bridging.FIRST, rules.DECLARED, "an empty bridge could not be ended")
+            check(not can.bridge_to_conference, rules.DECLARED, "calls that cannot be parted could be moved one by one")
 
     def _rates(self, capabilities: Capabilities) -> None:
         names = [rate.name for rate in capabilities.rates]

@@ -32,7 +32,7 @@ from confkit.models.events import (
 from confkit.models.records import Call, CallState, Conference, Outcome, RecordAction
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import RuleGroup
-from confkit.testing.conformance.fixture import Fixture, on_fixture
+from confkit.testing.conformance.fixture import PUBLIC_URL, Fixture, on_fixture
 from confkit.testing.conformance.harness import Harness
 from confkit.testing.conformance.media import RECORDED, target
 from confkit.testing.conformance.rules import broken, check
@@ -42,7 +42,6 @@ _streams = where(lambda on: on.tells_by(EventSource.STREAM))
 _calls_back = where(lambda on: on.tells_by(EventSource.WEBHOOK))
 
 #: Nothing listens there: the suite itself delivers.
-PUBLIC_URL = "http://127.0.0.1:9/confkit"
 CALLBACK = f"{PUBLIC_URL}/AAAAAAAAAAAAAAAAAAAAAA/m-1/leg-1"
 _CALL = {"call_id": "call-1"}
 _ROOM = {"conference_id": "conference-1"}

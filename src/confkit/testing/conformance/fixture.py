@@ -39,9 +39,12 @@ from confkit.provider.discovery import implements
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.harness import Fault, Harness, Reaction
 from confkit.testing.conformance.rules import Rule, broken, check
+from confkit.testing.conformance.subject import subject_of
 
 T = TypeVar("T")
 
+#: Where the platform is told to report; nothing is there.
+PUBLIC_URL = "http://127.0.0.1:9/confkit"
 #: The pauses between two looks at the platform, in seconds.
 _LOOK = 0.01
 #: Between two attempts to call in, in seconds.
@@ -377,8 +380,11 @@ async def on_fixture(
 
     Args:
         fault: what its next request of ``operation`` runs into.
-        client: for the client.
+        client: for the client; where the provider needs one, it has a ``public_url``.
     """
+    can = subject_of(type(harness)).can
+    if can.needs_webhooks or can.needs_public_url_for:
+        client.setdefault("public_url", PUBLIC_URL)
     if fault is not None:
         harness.provoke(fault, operation)
     overheard = Overheard()

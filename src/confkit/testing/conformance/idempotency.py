@@ -194,8 +194,11 @@ class IdempotencyRules(RuleGroup):
                 await fixture.outside(made.conference, lost.arguments["call"], rules.LEAVES)
             case Conference():
                 await fixture.ask("end_conference", conference=made)
-            case Bridge():
+            case Bridge() if fixture.implements("end_bridge"):
                 await fixture.ask("end_bridge", bridge=made)
+            case Bridge():
+                for call in lost.arguments["calls"]:
+                    await fixture.ask("hang_up", call=call)
 
     async def _over(self, fixture: Fixture, lost: Intent) -> None:
         """Wait until the party has been called and is not called any more."""

@@ -147,6 +147,10 @@ BRIDGES = Rule(
     "create_bridge connects two answered calls, or makes an empty bridge to dial into, as capabilities.bridging says",
 )
 UNBRIDGES = Rule("end_bridge", "end_bridge takes a bridge down and leaves its calls up; ending what has ended succeeds")
+BRIDGE_ENDS = Rule("capabilities", "Where bridge_ends says that a bridge ends with its calls, it is over once they are")
+BRIDGE_HANGS_UP = Rule(
+    "capabilities", "bridge_hangs_up says whether the one on a bridge is hung up when the other hangs up"
+)
 MOVES = Rule(
     "capabilities",
     "bridge_to_conference says whether the answered calls of a bridge can be moved into a conference one by one",
@@ -170,6 +174,10 @@ CHOSEN = Rule(
     " everywhere",
 )
 PURE = Rule("capabilities", "capabilities is pure: it gives an equal record every time")
+NEEDS_URL = Rule(
+    "capabilities",
+    "needs_webhooks is for a platform that has webhooks, and needs_public_url_for names operations that are there",
+)
 RATES = Rule(
     "capabilities",
     "A rate class has a name of its own, a limit and a span above zero, and costs of operations that exist",
