@@ -78,6 +78,7 @@ class WebhookHarness(FakeHarness):
 
     kind = WebhookFake
     signs_webhooks = True
+    echoes = True
     reports = frozenset(KINDS.values())
     secrets = (KEY,)
 

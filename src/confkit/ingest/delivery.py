@@ -19,6 +19,7 @@ from confkit.models.events import (
     MemberJoined,
     RecordingFailed,
     RecordingReady,
+    call_of,
     conference_of,
     key_of,
 )
@@ -145,10 +146,12 @@ class Delivery:
     def _concerns(self, view: MeetingView, event: Event) -> bool:
         """Whether an event that reached a workflow is the meeting's in all that it names.
 
-        A conference that is not known to be the meeting's may be somebody else's. That is for the workflow to find
-        out; until then the meeting's state and the application do not hear of it.
+        A call or a conference that is not known to be the meeting's may be somebody else's. That is for the workflow to
+        find out; until then the meeting's state and the application do not hear of it.
         """
-        conference_id, room = conference_of(event), view.conference
+        call_id, conference_id, room = call_of(event), conference_of(event), view.conference
+        if call_id is not None and self.router.belongs_to("call", call_id) != view.id:
+            return False
         if conference_id is None or self.router.belongs_to("conference", conference_id) == view.id:
             return True
         return room is not None and key_of(event) == room.key

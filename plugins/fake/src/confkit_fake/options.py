@@ -122,6 +122,8 @@ class FakeSettings:
         lists_ended: lists, look-ups and conferences show calls and members that are over, too; otherwise only the
             living, so that an empty look-up proves nothing (as Twilio's list of participants).
         whole_seconds: instants are written without fractions (Bandwidth v1, Twilio).
+        echoes: events carry the key of the request that made what they are about (Telnyx, Bandwidth v2).
+        finds: what a lost request made can be looked up by its key.
     """
 
     shape: Shape = field(default=Shape.EXPLICIT, converter=Shape)
@@ -135,6 +137,8 @@ class FakeSettings:
     end_hangs_up: bool = field(default=False, converter=to_bool)
     lists_ended: bool = field(default=True, converter=to_bool)
     whole_seconds: bool = field(default=False, converter=to_bool)
+    echoes: bool = field(default=False, converter=to_bool)
+    finds: bool = field(default=True, converter=to_bool)
 
     def capabilities(self) -> Capabilities:
         """What a provider with these settings can do."""
@@ -166,6 +170,6 @@ class FakeSettings:
             bridge_to_conference=bridged,
             events=frozenset({self.events, EventSource.POLL}),
             idempotency=self.idempotency,
-            reconcilable=frozenset(finds),
+            reconcilable=frozenset(finds if self.finds else ()),
             rates=RATES[self.rates],
         )

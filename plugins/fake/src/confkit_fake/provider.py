@@ -63,10 +63,7 @@ class Stream:
 
     async def __anext__(self) -> Event:
         while not self._ready:
-            batch = [
-                self._provider.written(translate.event(fact, self._provider.exchange))
-                for fact in await self._facts.batch()
-            ]
+            batch = [self._provider.written(self._provider.told(fact)) for fact in await self._facts.batch()]
             self._ready.extend(self._provider.deliver(batch))
         return self._ready.popleft()
 
@@ -105,6 +102,8 @@ class FakeProvider(ProviderSpec):
         end_hangs_up: bool = False,
         lists_ended: bool = True,
         whole_seconds: bool = False,
+        echoes: bool = False,
+        finds: bool = True,
         exchange: Exchange | None = None,
     ) -> None:
         self.settings = FakeSettings(
@@ -119,6 +118,8 @@ class FakeProvider(ProviderSpec):
             end_hangs_up=end_hangs_up,
             lists_ended=lists_ended,
             whole_seconds=whole_seconds,
+            echoes=echoes,
+            finds=finds,
         )
         self.written: Callable[[Any], Any] = translate.on_whole_seconds if self.settings.whole_seconds else _as_it_is
         self.exchange = exchange or Exchange(
@@ -136,6 +137,8 @@ class FakeProvider(ProviderSpec):
             lacking += ["create_bridge", "end_bridge"]
         if self.settings.events is EventSource.POLL:
             lacking += ["events"]
+        if not self.settings.finds:
+            lacking += ["find"]
         for operation in lacking:
             # pluggy registers the methods that it finds on the object; what is not a method is not there.
             setattr(self, operation, None)
@@ -416,6 +419,11 @@ class FakeProvider(ProviderSpec):
         self.closed = True
 
     # The platform's own ways
+
+    def told(self, fact: telephone.Fact) -> Event:
+        """A fact of the exchange as the platform tells it."""
+        event = translate.event(fact, self.exchange)
+        return evolve(event, op=translate.key_echoed(fact, self.exchange)) if self.settings.echoes else event
 
     @property
     def _client_ids(self) -> bool:

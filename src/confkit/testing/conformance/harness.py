@@ -116,6 +116,7 @@ class Harness(abc.ABC):
         compound: the operations that the platform cannot carry out with one request that changes something: all of
             them, or only those with a detail, such as ``play:member`` or ``add_member:mute``. Any other is one request.
         reports: what the platform's webhooks tell of.
+        echoes: whether its webhook about a call that was answered has the key of the request that made the call.
         signs_webhooks: whether the platform proves that its requests are its own.
         patience: seconds within which everything that the platform does at once has been done.
     """
@@ -128,6 +129,7 @@ class Harness(abc.ABC):
     lacks: ClassVar[frozenset[Fault]] = frozenset()
     compound: ClassVar[frozenset[str]] = frozenset()
     reports: ClassVar[frozenset[type[Event]]] = REPORTED
+    echoes: ClassVar[bool] = False
     signs_webhooks: ClassVar[bool] = False
     patience: float = 5.0
 
@@ -201,7 +203,8 @@ class Harness(abc.ABC):
 
         Args:
             event: what it reports, of :attr:`reports`; or ``Unknown`` for a type that nobody has heard of.
-            ids: ``call_id``, ``conference_id``, ``bridge_id``, ``member_id``, ``recording_id`` of what it is about.
+            ids: ``call_id``, ``conference_id``, ``bridge_id``, ``member_id``, ``recording_id`` of what it is about; and
+                ``op``, our key of the request that made it, where the harness :attr:`echoes`.
             url: the callback URL to which the platform sends it; the request has its path.
         """
         raise NotImplementedError("the provider declares webhooks, so the harness must make them")
