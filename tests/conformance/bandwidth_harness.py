@@ -48,7 +48,13 @@ _PAYLOADS: Mapping[type[Event], Mapping[str, str]] = {
     RecordingReady: {"eventType": "recording", "state": "complete", "status": "complete"},
     Unknown: {"eventType": "carrier-pigeon"},
 }
-_NAMES = {"call_id": "callId", "conference_id": "conferenceId", "member_id": "memberId", "recording_id": "recordingId"}
+_NAMES = {
+    "call_id": "callId",
+    "conference_id": "conferenceId",
+    "member_id": "memberId",
+    "recording_id": "recordingId",
+    "op": "tag",
+}
 
 
 class BandwidthHarness(Harness):
@@ -59,6 +65,7 @@ class BandwidthHarness(Harness):
     name = "bandwidth"
     module = confkit_bandwidth
     reports = frozenset(_PAYLOADS) - {Unknown}
+    echoes = True
 
     def __init__(self, simulator: Running) -> None:
         self.simulator = simulator

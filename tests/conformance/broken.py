@@ -620,6 +620,22 @@ class LogsTheNumber(FakeProvider):
         return await super().create_call(spec=spec, op=op, into=into)
 
 
+# Our keys
+
+
+@caught_by("test_the_stream_echoes_no_other_key")
+class EchoesTheNewestKey(FakeProvider):
+    def told(self, fact: Any) -> Event:
+        newest = [request.op_key for request in self.requests if request.operation == "create_call"]
+        return evolve(super().told(fact), op=newest[-1] if newest else None)
+
+
+@caught_by("test_a_webhook_echoes_our_key", whole=True)
+class LosesOurKey(WebhookFake):
+    def parse(self, payload: dict[str, Any]) -> Event:
+        return evolve(super().parse(payload), op=None)
+
+
 # Memory
 
 

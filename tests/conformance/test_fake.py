@@ -14,7 +14,7 @@ from tests.conformance.webhook_fake import WebhookHarness
 
 SHAPES: dict[str, dict[str, Any]] = {
     "explicit": {},
-    "bridge-first": {"bridge": "first", "end_hangs_up": True},
+    "bridge-first": {"bridge": "first", "end_hangs_up": True, "echoes": True},
     "on_join": {"shape": "on_join", "bridge": "none"},
     "from_call": {"shape": "from_call", "max_members": None},
     "fused": {"shape": "fused", "max_members": 6},

@@ -113,6 +113,7 @@ class WebhookHarness(FakeHarness):
 
     kind = WebhookFake
     stale_after = TOLERANCE
+    echoes = True
     reports = frozenset(KINDS.values())
     secrets = (KEY,)
 

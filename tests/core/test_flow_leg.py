@@ -238,10 +238,19 @@ def test_what_speaks_of_no_call_shows_none() -> None:
 
 
 def test_a_lost_call_that_is_over_is_not_named_any_more() -> None:
-    flow = run(ended(call_id="call-7"), create_call=[lost()])
-    assert flow.names == ["create_call"]
+    over = evolve(CALL, id="call-7", state=CallState.ENDED)
+    flow = run(ended(call_id="call-7"), create_call=[lost()], fetch=[Snapshot(calls=(over,))])
+    assert flow.names == ["create_call", "fetch"]
     assert (last(flow).left_behind, last(flow).watches, last(flow).call) == (None, False, None)
     assert flow.result == LegEnd(outcome=Outcome.FAILED)
+
+
+def test_that_a_lost_call_is_over_is_believed_of_a_call_to_our_party_only() -> None:
+    somebody_elses = evolve(CALL, id="call-7", to="+19195550199", state=CallState.ENDED)
+    for account in (Snapshot(calls=(somebody_elses,)), Snapshot(), Unavailable("down")):
+        flow = run(ended(call_id="call-7"), create_call=[lost()], fetch=[account])
+        assert flow.names == ["create_call", "fetch"]
+        assert (last(flow).watches, flow.result) == (True, None)
 
 
 def test_a_lost_call_is_looked_for_once_more_when_the_meeting_is_undone() -> None:

@@ -170,7 +170,11 @@ IN, LEFT = "ChannelEnteredBridge", "ChannelLeftBridge"
 CASES: list[tuple[dict[str, Any], dict[str, Any] | None, type[events.Event] | None]] = [
     (event("ChannelStateChange", channel=channel(state="Ringing")), {"call_id": "call-1"}, events.CallRinging),
     (event("ChannelStateChange", channel=channel(state="Up")), None, None),
-    (event("StasisStart", args=[wire.DIALLED], channel=channel()), {"call_id": "call-1"}, events.CallAnswered),
+    (
+        event("StasisStart", args=[wire.DIALLED], channel=channel()),
+        {"call_id": "call-1", "op": "call-1"},
+        events.CallAnswered,
+    ),
     (
         event("StasisStart", args=["incoming"], channel=channel("1700000000.1", "Ring")),
         {"call_id": "1700000000.1", "caller": "+12015550199", "called": "+12015550100"},

@@ -406,3 +406,12 @@ def test_nothing_secret_is_shown() -> None:
     payload = EVENTS["T27 incomingcall"][0] | {"callbackUrl": "https://u:p@h/4711"}
     assert "4711" not in repr(parse(payload))
     assert "9195550100" not in repr(parse(payload))
+
+
+def test_the_tag_of_an_answer_is_our_key() -> None:
+    answer = {"eventType": "answer", **ENDS, **ON_CALL, "callState": "active", **TIME}
+    assert [event.op for event in parse(answer | {"tag": "op-1"})] == ["op-1"]
+    assert [event.op for event in parse(answer)] == [None]
+    # Of other events the tag is that of the playback or the gathering, or not documented.
+    played = {"eventType": "speak", **ON_CALL, "status": "done", "state": "PLAYBACK_STOP", "tag": "first", **TIME}
+    assert [event.op for event in parse(played)] == [None]

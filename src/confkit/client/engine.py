@@ -27,6 +27,7 @@ from confkit.runtime.in_process import InProcessRuntime
 from confkit.steps.clock import Clock
 from confkit.steps.executor import StepRequest, Steps
 from confkit.steps.log import logger
+from confkit.steps.operations import OPERATIONS
 from confkit.steps.rate_limits import CancelToken, Priority
 from confkit.workflows.driver import Finished, RunStep, StepDone
 from confkit.workflows.flow import FlowId, op_key
@@ -100,7 +101,7 @@ class Engine:
             clock=self.clock,
             request_timeout=request_timeout,
             show_numbers=show_numbers,
-            reachable=callback_url is not None,
+            reachable=callbacks_below is not None,
         )
         self.delivery = Delivery(manager.hook, self.clock, self._announce)
         self.router, self.views = self.delivery.router, self.delivery.views
@@ -224,6 +225,8 @@ class Engine:
             case "list_calls":
                 return await self._list_calls(meeting, *step.args)
         key = op_key(step.flow, step.name, step.ordinal)
+        if OPERATIONS[step.name].gives is not object:
+            self.router.bind("op", key, step.flow)
         if step.name == "create_conference":
             self.router.bind("key", key, FlowId(meeting))
         spec = step.args[0] if step.name == "create_call" else None

@@ -5,7 +5,8 @@ and delivered when the reply has come.
 
 What an event is about is told by the ids in it, as the provider's own replies have bound them; its address
 (``Event.flow``) decides where it names nothing that is bound: a conference that has no reply yet. A call is taken on
-its address only where the request that was to make it is lost, and is then for the workflow to prove.
+its address only where the request that was to make it is lost, and is then for the workflow to prove. Our key of that
+request (``Event.op``), where the platform echoes it, is an address too: the workflow's that sent it.
 An address counts for its own meeting only: an event that names what belongs to another is dropped.
 """
 
@@ -16,6 +17,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
+
+from attrs import evolve
 
 from confkit.ingest.parking import Arrival, Parking, subjects_of
 from confkit.models.events import Event, IncomingCall, RecordingFailed, RecordingReady, call_of, conference_of
@@ -59,7 +62,8 @@ class EventRouter:
         """From now on this call, conference or bridge belongs to a workflow; parked events of it are delivered.
 
         Args:
-            kind: ``call``, ``conference`` or ``bridge``; or ``key``, our own name for a conference.
+            kind: ``call``, ``conference`` or ``bridge``; or ``key``, our own name for a conference; or ``op``, the key
+                of a request that is to make any of them.
         """
         subject = f"{kind} {id_}"
         if self._owners.get(subject) == flow:
@@ -92,7 +96,8 @@ class EventRouter:
         for subject in self._owned.pop(meeting, ()):
             if (owner := self._owners.get(subject)) is not None and owner.meeting == meeting:
                 del self._owners[subject]
-                self._late[subject] = FlowId(meeting), until
+                if not subject.startswith("op "):
+                    self._late[subject] = FlowId(meeting), until
         while len(self._late) > LATE_IDS:
             self._late.popitem(last=False)
         self._expecting = {each for each in self._expecting if FlowId(each).meeting != meeting}
@@ -152,7 +157,21 @@ class EventRouter:
 
     def arrival(self, event: Event, *, at: datetime | None = None, asked: bool = False) -> Arrival:
         """An event as the next to come in."""
-        return Arrival(event=event, at=at or self._clock.now(), number=next(self._numbers), asked=asked)
+        return Arrival(
+            event=self._addressed(event), at=at or self._clock.now(), number=next(self._numbers), asked=asked
+        )
+
+    def _addressed(self, event: Event) -> Event:
+        """An event with the workflow as its address whose request has made what it is about, where our key tells.
+
+        Who has the URL of one meeting tells nothing of another's, whatever key is in it. Of a conference or a bridge
+        the meeting's own workflow hears, whichever call has made it.
+        """
+        sender = self._owners.get(f"op {event.op}") if event.op is not None else None
+        if sender is None or (call_of(event) is None and sender.name):
+            return event
+        elsewhere = event.flow is not None and FlowId(event.flow).meeting != sender.meeting
+        return event if elsewhere else evolve(event, flow=sender)
 
     def _remember(self, event: Event) -> None:
         self._parking.evict()

@@ -26,6 +26,8 @@ class Event:
         id: for dropping duplicates.
         occurred_at: the platform's clock; ``None`` where it does not say.
         flow: the id of the workflow that the event was addressed to, where the platform echoes it.
+        op: our key of the request that made the call, conference or bridge that the event is about, where the platform
+            echoes it (a tag, a label, a client state); never a guess.
         raw: the payload as it came, read-only.
     """
 
@@ -33,6 +35,7 @@ class Event:
     id: str
     occurred_at: datetime | None = None
     flow: str | None = None
+    op: str | None = None
     raw: Mapping[str, Any] = field(factory=dict, repr=False, eq=False)
 
 

@@ -106,6 +106,12 @@ class Courier:
                     MemberLeft(conference_id=conference, **about, **at_leg),
                 )
             )
+        legs = [address for address in addresses if "/" in address] if self._story.scenario.echoes else []
+        if legs and chance.random() < self._post.foreign:
+            self._story.forged += 1
+            key = self._keys(chance.choice(legs))[0]
+            kind = chance.choice((CallAnswered, CallEnded))
+            yield kind(call_id=self._story.foreign[1], op=key, **{**common, "id": f"key-{self._told}"})
         up = [call for call in self._story.provider.exchange.calls.values() if call.state is not CallState.ENDED]
         ours = [call for call in up if call.id != self._story.foreign[1]]
         if ours and chance.random() < self._post.false:

@@ -142,6 +142,8 @@ class Scenario:
         maximum: the policy's.
         lists_ended: the platform's lists and look-ups show what is over, too.
         whole_seconds: the platform tells instants without fractions of a second.
+        echoes: its events carry the key of the request that made what they are about.
+        finds: what a lost request made can be looked up.
         skew: seconds that the platform's clock is ahead.
         client_cancelled: seconds after which everything is cancelled, as by Ctrl-C.
     """
@@ -160,6 +162,8 @@ class Scenario:
     end_hangs_up: bool = False
     lists_ended: bool = True
     whole_seconds: bool = False
+    echoes: bool = False
+    finds: bool = True
     max_members: int | None = 20
     maximum: int = 20
     skew: float = 0.0
@@ -182,6 +186,8 @@ class Scenario:
             "end_hangs_up": self.end_hangs_up,
             "lists_ended": self.lists_ended,
             "whole_seconds": self.whole_seconds,
+            "echoes": self.echoes,
+            "finds": self.finds,
             "max_members": self.max_members,
         }
 
@@ -213,7 +219,7 @@ def draw(seed: int) -> Scenario:
     rates = chance.choices(("off", "bandwidth"), (6, 4))[0]
     count = chance.choices((1, 2, 3), (70, 20, 10))[0]
     events = chance.choices(("stream", "poll"), (2, 1))[0]
-    return _named(
+    scenario = _named(
         seed,
         Scenario(
             seed=seed,
@@ -234,6 +240,9 @@ def draw(seed: int) -> Scenario:
             client_cancelled=_cancellation(chance) if chance.random() < 0.08 else None,
         ),
     )
+    chance = random.Random(f"keys {seed}")  # of its own, too
+    echoes = chance.random() < 0.25
+    return evolve(scenario, echoes=echoes, finds=chance.random() < (0.3 if echoes else 0.9))
 
 
 def _named(seed: int, scenario: Scenario) -> Scenario:

@@ -52,6 +52,7 @@ def _a_truer_post(scenario: Scenario) -> Iterator[Scenario]:
 def _a_plainer_platform(scenario: Scenario) -> Iterator[Scenario]:
     names = (
         *("post", "client_cancelled", "strict", "rates", "skew", "lists_ended", "whole_seconds", "end_hangs_up"),
+        *("echoes", "finds"),
         *("latency", "max_members", "maximum", "client_ids", "events", "bridge", "shape", "joins", "tells_room"),
     )
     return _plainer(scenario, Scenario(seed=scenario.seed, gatherings=()), names)

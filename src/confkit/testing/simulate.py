@@ -166,6 +166,8 @@ def _counts(story: Story | None) -> Counter[str]:
             "with clocks that differ": bool(scenario.skew),
             "with whole seconds": scenario.whole_seconds,
             "with lists of the living": not scenario.lists_ended,
+            "with our keys in events": scenario.echoes,
+            "where nothing can be looked up": not scenario.finds,
             "with news of what is not ours": bool(story.forged),
             "with false ends": bool(story.false),
             "with an error after the fact": any(fault.kind == "error-after" for fault in scenario.faults),

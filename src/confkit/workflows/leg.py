@@ -278,14 +278,16 @@ async def _watch(own: _Leg, over: _Over) -> None:
             case HangUp():
                 own.call = own.call or await _find(own)
                 break
-            case Happened(event=CallEnded() as event) if own.call is None or event.call_id == own.call.id:
+            case Happened(event=CallEnded() as event) if own.call is not None and event.call_id == own.call.id:
                 own.call = own.lost = None
                 break
             case Happened(event=event) if own.call is None and (call_id := call_of(event)) is not None:
-                # Whoever knows our URL can say so; the provider says whether it is to our party.
+                # Whoever knows our URL or key can say so; the provider says whether it is to our party.
                 shown = await _look(own, Call(provider=event.provider, id=call_id))
                 own.call = shown.made_for(own.brief.party.address, call_id)
                 if own.call is not None:
+                    if own.call.state is CallState.ENDED:
+                        own.call = own.lost = None
                     break
     await _leave(own, _Over(over.outcome, over.failure))
 

@@ -122,7 +122,7 @@ def _stasis_start(payload: Mapping[str, Any], common: dict[str, Any], state: Sta
     args, at = payload.get("args"), common["occurred_at"]
     if isinstance(args, list) and wire.DIALLED in args:
         state.advance(call_id, CallState.ANSWERED, at)
-        return [events.CallAnswered(**common, call_id=call_id)]
+        return [events.CallAnswered(**common, call_id=call_id, op=call_id)]  # our key is the channel's id
     if state.leg(call_id) is not None:
         return []  # it was handed back by the dialplan
     caller, called = wire.number_of(channel, "caller"), wire.dialled_number(channel)

@@ -136,7 +136,9 @@ def _incoming(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | Non
 
 def _answer(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | None:
     call_id = _call(payload)
-    return CallAnswered(call_id=call_id, **_once(payload, common, call_id)) if call_id else None
+    # The only event that is documented with the tag of the request that made the call (answer.md).
+    op = text(payload, "tag")
+    return CallAnswered(call_id=call_id, op=op, **_once(payload, common, call_id)) if call_id else None
 
 
 def _timeout(payload: Mapping[str, Any], common: dict[str, Any]) -> Event | None:

@@ -157,6 +157,8 @@ class FakeSettings:
         lists_ended: lists, look-ups and conferences show calls and members that are over, too; otherwise only the
             living, so that an empty look-up proves nothing (as Twilio's list of participants).
         whole_seconds: instants are written without fractions (Bandwidth v1, Twilio).
+        echoes: events carry the key of the request that made what they are about (Telnyx, Bandwidth v2).
+        finds: what a lost request made can be looked up by its key.
     """
 
     shape: Shape = field(default=Shape.EXPLICIT, converter=Shape)
@@ -179,6 +181,8 @@ class FakeSettings:
     single_patches: bool = field(default=False, converter=to_bool)
     lists_ended: bool = field(default=True, converter=to_bool)
     whole_seconds: bool = field(default=False, converter=to_bool)
+    echoes: bool = field(default=False, converter=to_bool)
+    finds: bool = field(default=True, converter=to_bool)
 
     def capabilities(self) -> Capabilities:
         """What a provider with these settings can do."""
@@ -215,7 +219,7 @@ class FakeSettings:
             bridge_to_conference=moves,
             events=frozenset({self.events, EventSource.POLL}),
             idempotent=frozenset(finds if self.client_ids else ()),
-            reconcilable=frozenset(finds),
+            reconcilable=frozenset(finds if self.finds else ()),
             rates=RATES[self.rates],
             bridge_ends=self.bridge_ends,
             bridge_hangs_up=self.bridge_hangs_up and bridged,

@@ -63,10 +63,7 @@ class Stream:
 
     async def __anext__(self) -> Event:
         while not self._ready:
-            batch = [
-                self._provider.written(translate.event(fact, self._provider.exchange))
-                for fact in await self._facts.batch()
-            ]
+            batch = [self._provider.written(self._provider.told(fact)) for fact in await self._facts.batch()]
             self._ready.extend(self._provider.deliver(batch))
         return self._ready.popleft()
 
@@ -114,6 +111,8 @@ class FakeProvider(ProviderSpec):
         whole_seconds: bool = False,
         joins: Joins | str = Joins.DIAL,
         tells_room: TellsRoom | str = TellsRoom.EVENT,
+        echoes: bool = False,
+        finds: bool = True,
         exchange: Exchange | None = None,
     ) -> None:
         self.settings = FakeSettings(
@@ -137,6 +136,8 @@ class FakeProvider(ProviderSpec):
             single_patches=single_patches,
             lists_ended=lists_ended,
             whole_seconds=whole_seconds,
+            echoes=echoes,
+            finds=finds,
         )
         self.exchange = exchange or Exchange(
             max_members=self.settings.max_members,
@@ -160,6 +161,8 @@ class FakeProvider(ProviderSpec):
             lacking += ["events"]
         if self.settings.shape is Shape.BY_NAME and self.settings.joins is Joins.DIAL:
             lacking += ["add_member"]
+        if not self.settings.finds:
+            lacking += ["find"]
         for operation in lacking:
             # pluggy registers the methods that it finds on the object; what is not a method is not there.
             setattr(self, operation, None)
@@ -446,6 +449,11 @@ class FakeProvider(ProviderSpec):
         self.closed = True
 
     # The platform's own ways
+
+    def told(self, fact: telephone.Fact) -> Event:
+        """A fact of the exchange as the platform tells it."""
+        event = translate.event(fact, self.exchange)
+        return evolve(event, op=translate.key_echoed(fact, self.exchange)) if self.settings.echoes else event
 
     @property
     def _by_event(self) -> bool:

@@ -145,6 +145,17 @@ def _written(value: T, settings: FakeSettings) -> T:
     return cast(T, evolve(model, **changes))
 
 
+def key_echoed(fact: Fact, exchange: Exchange) -> str | None:
+    """The key of the request that made what a fact is about."""
+    made: telephone.Call | telephone.Bridge | telephone.Conference | None = (
+        exchange.calls.get(fact.call_id or "")
+        or exchange.bridges.get(fact.bridge_id or "")
+        or exchange.conferences.get(fact.conference_id or "")
+    )
+    op = made.notes.get("op") if made is not None else None
+    return op if isinstance(op, str) else None
+
+
 class _Common(TypedDict):
     provider: str
     id: str

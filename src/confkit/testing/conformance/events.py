@@ -28,6 +28,7 @@ from confkit.models.events import (
     Unknown,
     WebhookReply,
     WebhookRequest,
+    call_of,
 )
 from confkit.models.records import Call, CallState, Conference, Outcome, RecordAction
 from confkit.testing.conformance import rules
@@ -112,6 +113,23 @@ class StreamRules(RuleGroup):
                 all(ids) and len(set(ids)) == len(ids), rules.EVENT_IDS, f"{len(ids)} events have {len(set(ids))} ids"
             )
 
+    @_streams
+    async def test_the_stream_echoes_no_other_key(self, harness: Harness) -> None:
+        async with on_fixture(harness) as fixture:
+            room = await fixture.room(2)
+            harness.hang_up(room.addresses[0])
+
+            async def told() -> bool:
+                return any(isinstance(event, CallEnded) for event in fixture.events)
+
+            await fixture.until(told, rules.TELLS, "no CallEnded came")
+            others = [
+                event
+                for event in fixture.events
+                if event.op is not None and (call := call_of(event)) is not None and event.op != fixture.keys.get(call)
+            ]
+            check(not others, rules.ECHOES, f"{len(others)} events about calls have another")
+
 
 class WebhookRules(RuleGroup):
     """See ``docs/contract.md#receive``."""
@@ -156,6 +174,13 @@ class WebhookRules(RuleGroup):
             if event is None:
                 raise broken(rules.TELLS, f"a recording of a {place} arrives as something else")
             _names(event, place, f"{place}-1")
+
+    @where(lambda on: on.tells_by(EventSource.WEBHOOK) and on.harness.echoes)
+    async def test_a_webhook_echoes_our_key(self, harness: Harness) -> None:
+        async with on_fixture(harness) as fixture:
+            key = fixture.op().key
+            received = await self._read(fixture, self._request(fixture, CallAnswered, {**_CALL, "op": key}))
+            check([event.op for event in received.events] == [key], rules.ECHOES, "it is another, or none")
 
     @_calls_back
     async def test_a_webhook_that_comes_twice(self, harness: Harness) -> None:

@@ -67,6 +67,7 @@ class Overheard:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.dialled: list[tuple[Dialled, str | None]] = []
+        self.keys: dict[str, str] = {}
 
     @hookimpl(wrapper=True, specname="events")
     def stream(self) -> Generator[None, AsyncIterator[Event], AsyncIterator[Event]]:
@@ -88,6 +89,7 @@ class Overheard:
     async def _keeping(self, awaitable: Awaitable[Dialled], op: Op) -> Dialled:
         dialled = await awaitable
         self.dialled.append((dialled, op.callback_url))
+        self.keys[dialled.call.id] = op.key
         return dialled
 
 
@@ -100,12 +102,14 @@ class Fixture:
         capabilities: what it declares.
         events: what its stream has told so far.
         dialled: what ``create_call`` has given so far, each with the callback URL it was given.
+        keys: those with which ``create_call`` made its calls, by the calls' ids.
     """
 
     def __init__(self, harness: Harness, client: AsyncClient, overheard: Overheard) -> None:
         self.harness = harness
         self.events = overheard.events
         self.dialled = overheard.dialled
+        self.keys = overheard.keys
         self.client = client
         self.provider = client.provider
         self.hook = client.plugin_manager.hook

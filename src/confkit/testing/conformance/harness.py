@@ -116,6 +116,7 @@ class Harness(abc.ABC):
         lacks: the troubles that the platform cannot get into; a lost reply and no connection happen everywhere.
         reports: what the platform's webhooks tell of.
         stale_after: how old a request of the platform may be, where its signature covers the time.
+        echoes: whether its webhook about a call that was answered has the key of the request that made the call.
         patience: seconds within which everything that the platform does at once has been done.
     """
 
@@ -127,6 +128,7 @@ class Harness(abc.ABC):
     lacks: ClassVar[frozenset[Fault]] = frozenset()
     reports: ClassVar[frozenset[type[Event]]] = REPORTED
     stale_after: ClassVar[timedelta | None] = None
+    echoes: ClassVar[bool] = False
     patience: float = 5.0
 
     def __init_subclass__(cls, **named: Any) -> None:
@@ -211,7 +213,8 @@ class Harness(abc.ABC):
         Args:
             event: what it reports, of :attr:`reports`; or ``Unknown`` for a type that nobody has heard of.
             ids: ``call_id``, ``conference_id``, ``bridge_id``, ``member_id``, ``recording_id`` of what it is about; of
-                an ``IncomingCall`` also ``caller`` and ``called``.
+                an ``IncomingCall`` also ``caller`` and ``called``; and ``op``, our key of the request that
+                made it, where the harness :attr:`echoes`.
             url: the callback URL to which the platform sends it; the request has its path.
         """
         raise NotImplementedError("the provider declares webhooks, so the harness must make them")

@@ -232,6 +232,10 @@ TELLS_WHAT_WAS_RECORDED = Rule(
     "RecordingReady names what was recorded by exactly one of conference_id, bridge_id and call_id",
 )
 EVENT_IDS = Rule("events-of-a-platform", "Two deliveries of one event have one id, and two events have two")
+ECHOES = Rule(
+    "events-of-a-platform",
+    "Event.op is the key of the request that made what the event is about, where the platform echoes it, or None",
+)
 VERIFIES = Rule("receive", "A request that the platform did not sign is rejected")
 STALE = Rule(
     "receive",
