@@ -311,7 +311,7 @@ class Direct:
         await self._play("stop_playing", target, STOP)
 
     async def record(self, target: Conference | Call | Bridge, action: RecordAction) -> None:
-        """Start, stop or pause a recording."""
+        """Start, pause, resume or stop a recording."""
         self._expect("record", "target", target, Conference, Call, Bridge)
         refuse_type("record", RecordAction, action=action)
         refuse_recording(self._steps.capabilities, target_word(target), action)

@@ -310,11 +310,12 @@ STOP: Final = Media()
 
 
 class RecordAction(enum.Enum):
-    """What to do with a recording."""
+    """What to do with a recording. ``RESUME`` goes on with one that is paused; ``START`` begins one."""
 
     START = "start"
     STOP = "stop"
     PAUSE = "pause"
+    RESUME = "resume"
 
 
 @frozen(kw_only=True)

@@ -525,6 +525,6 @@ class Exchange(Switchboard):
         return self._media.stop(self._target(target_id).id, kind)
 
     def record(self, target_id: str, action: RecordAction) -> Recording:
-        """Start, pause, go on with (``START`` again) or stop a recording."""
+        """Start, pause, go on with or stop a recording."""
         self.advance()
         return self._media.record(self._target(target_id), action)

@@ -160,7 +160,7 @@ MOVES = Rule(
 PLAYS = Rule("play", "play plays what capabilities.play declares, where it declares it")
 STOPS = Rule("play", "STOP stops what plays, and succeeds when nothing does")
 SAYS = Rule("capabilities", "max_text is how many characters of speech one request takes")
-RECORDS = Rule("record", "record starts, stops and pauses as capabilities.record declares")
+RECORDS = Rule("record", "record starts, pauses, goes on and stops as capabilities.record declares")
 SENDS_DIGITS = Rule("send_digits", "send_digits sends DTMF to a party")
 
 # Capabilities
