@@ -94,6 +94,27 @@ def test_a_phone_rings_for_at_most_so_long() -> None:
         plan(PEOPLE[:3], policy=Policy(), capabilities=can, caller_id=OURS, answer_timeout=400)
 
 
+@pytest.mark.parametrize("events", ["stream", "poll"])
+async def test_a_call_that_is_held_back_is_waited_for_longer(events: str) -> None:
+    provider = FakeProvider(events=events, queues_for=40)
+    provider.party(PEOPLE[0]).answers(after=8)
+    provider.party(PEOPLE[2]).never_answers()
+    async with client(provider) as calls, calls.connect(*PEOPLE[:3], answer_timeout=10) as meeting:
+        outcomes = [person.outcome for person in meeting.participants]
+        assert outcomes == [Outcome.JOINED, Outcome.JOINED, Outcome.NO_ANSWER]
+
+
+async def test_a_call_that_is_held_back_can_be_hung_up() -> None:
+    provider = FakeProvider(queues_for=40)
+    async with client(provider) as calls:
+        with anyio.move_on_after(1):
+            await calls.connect(*PEOPLE[:3]).__aenter__()
+    assert provider.exchange.still_up() == ()
+    await anyio.sleep(60)
+    assert provider.exchange.still_up() == ()
+    assert {call.ringing_at for call in provider.exchange.calls.values()} == {None}
+
+
 # --- how many calls there can be
 
 

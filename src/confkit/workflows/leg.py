@@ -96,6 +96,7 @@ async def _dial(own: _Leg) -> None:
         raise _Over(Outcome.FAILED, Failure.of(error)) from None
     own.call = dialled.call
     own.membership = dialled.membership
+    own.queued_for = dialled.queued_for or timedelta(0)
     own.released = False
     if dialled.conference is not None:
         own.into = dialled.conference
@@ -135,7 +136,7 @@ async def _until_answered(own: _Leg) -> None:
     """Wait for the answer; a party that has not answered in time is hung up on."""
     if own.brief.incoming is not None:
         own.answered = True
-    patience = own.brief.answer_timeout + (timedelta(0) if own.brief.rings_too_long else GRACE)
+    patience = own.queued_for + own.brief.answer_timeout + (timedelta(0) if own.brief.rings_too_long else GRACE)
     while not own.answered:
         if not await own.next(patience) and not await _has_answered(own):
             raise _Over(Outcome.NO_ANSWER)
@@ -329,6 +330,7 @@ class _Leg:
     answered: bool = False
     joined: bool = False
     released: bool = False
+    queued_for: timedelta = timedelta(0)
     reports: int = 0
     #: What may still be up, one sentence: a call that we have no id of, or one that could not be hung up.
     lost: str | None = None

@@ -76,6 +76,7 @@ class Exchange(Switchboard):
             (``postConferencesConferenceIdMembers.md``); otherwise also calls that were dialled with none.
 
     Attributes:
+        queues_for: seconds that a call is held back before it rings.
         default_answer_after: seconds until unscripted parties answer.
         conferences, calls, members, bridges, recordings: all records by id, oldest first.
         rings: for each address, the calls that were dialled to it.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from datetime import timedelta
 from typing import Any, TypeVar
+
+from attrs import evolve
 
 from confkit.provider import (
     BridgeEnds,
@@ -98,6 +101,7 @@ class FakeProvider(ProviderSpec):
         rates: Rates | str = Rates.OFF,
         client_ids: bool = False,
         end_hangs_up: bool = False,
+        queues_for: float = 0.0,
         shortest_ring: float = 0.0,
         max_calls: int | None = None,
         tells_rejections: bool = True,
@@ -118,6 +122,7 @@ class FakeProvider(ProviderSpec):
             rates=rates,
             client_ids=client_ids,
             end_hangs_up=end_hangs_up,
+            queues_for=queues_for,
             shortest_ring=shortest_ring,
             max_calls=max_calls,
             tells_rejections=tells_rejections,
@@ -134,6 +139,7 @@ class FakeProvider(ProviderSpec):
             end_hangs_up=self.settings.end_hangs_up,
             bridge_hangs_up=self.settings.bridge_hangs_up,
         )
+        self.exchange.queues_for = self.settings.queues_for
         self.exchange.default_answer_after = self.settings.answer_after
         self.deliver: Deliver = list
         self.closed = False
@@ -223,7 +229,9 @@ class FakeProvider(ProviderSpec):
 
         def execute() -> models.Dialled:
             existing = self.exchange.calls.get(op.key) if self.settings.client_ids else None
-            return self._dialled(existing or self._dial(spec, op, into), into)
+            dialled = self._dialled(existing or self._dial(spec, op, into), into)
+            queued = self.settings.queues_for
+            return evolve(dialled, queued_for=timedelta(seconds=queued)) if queued else dialled
 
         return await self._wire.mutate("create_call", op, execute)
 
