@@ -12,7 +12,7 @@ from attrs import evolve
 from confkit_fake import FakeProvider
 
 from confkit import AsyncClient, Bridge, Call, ConfkitError, Outcome, PolicyError, Unsupported
-from confkit.provider import CallSpec, Capabilities, EndCause, Event, hookimpl
+from confkit.provider import CallSpec, Capabilities, EndCause, Event, RateClass, hookimpl
 from confkit.workflows.messages import Failure
 from confkit.workflows.policy import Policy, plan, problems_with_ringing
 
@@ -248,3 +248,47 @@ async def _refused(calls: AsyncClient) -> set[str]:
             refused[name] = str(error)
     assert all(said.endswith("where the provider reaches this application") for said in refused.values())
     return set(refused)
+
+
+# --- how many requests are under way at a time
+
+
+class UnderWay:
+    """Counts the requests that wait for their replies."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    @hookimpl(wrapper=True)
+    def create_call(self) -> Generator[None, Any, Any]:
+        return self._counted((yield))
+
+    @hookimpl(wrapper=True)
+    def fetch(self) -> Generator[None, Any, Any]:
+        return self._counted((yield))
+
+    async def _counted(self, request: Awaitable[Any]) -> Any:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await request
+        finally:
+            self.now -= 1
+
+
+@pytest.mark.parametrize("fault", [None, "refuse", "error-500", "drop-reply"])
+async def test_no_more_requests_are_under_way_than_the_platform_takes(fault: str | None) -> None:
+    provider = FakeProvider(latency=0.2, events="poll")
+    if fault is not None:
+        provider.fail("create_call", fault, times=3)
+        provider.fail("fetch", "refuse", times=2)
+    lanes = RateClass(name="lanes", limit=2, costs={"create_call": 1, "fetch": 1}, concurrent=True)
+    watch = UnderWay()
+    async with client(provider, plugins=[Changed(rates=(lanes,)), watch]) as calls:
+        async with calls.connect(*PEOPLE[:6]) as meeting:
+            assert [person.outcome for person in meeting.participants] == [Outcome.JOINED] * 6
+        with anyio.move_on_after(0.3):  # cancelled while some are under way and others wait
+            await calls.connect(*PEOPLE[:6]).__aenter__()
+        async with calls.connect(*PEOPLE[:6]):
+            pass
+    assert watch.most == 2

@@ -179,7 +179,8 @@ NEEDS_URL = Rule(
 )
 RATES = Rule(
     "capabilities",
-    "A rate class has a name of its own, a limit and a span above zero, and costs of operations that exist",
+    "A rate class has a name of its own, a limit above zero, a span above zero or concurrency, and costs of operations"
+    " that exist",
 )
 
 # Errors
