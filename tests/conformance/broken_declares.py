@@ -20,6 +20,7 @@ from confkit.provider import (
     EndCause,
     InvalidRequest,
     Op,
+    RecordAction,
     Snapshot,
     hookimpl,
 )
@@ -126,3 +127,11 @@ class NeedsAUrlForNothing(FakeProvider):
     @hookimpl
     def capabilities(self) -> Capabilities:
         return evolve(super().capabilities(), needs_public_url_for=frozenset({"sing"}))
+
+
+@caught_by("test_record", whole=True)
+class StartsInsteadOfGoingOn(FakeProvider):
+    @hookimpl
+    async def record(self, target: Conference | Call | Bridge, action: RecordAction, op: Op) -> None:
+        again = RecordAction.START if action is RecordAction.RESUME else action
+        await super().record(target=target, action=again, op=op)

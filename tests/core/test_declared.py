@@ -12,7 +12,7 @@ from attrs import evolve
 from confkit_fake import FakeProvider
 
 from confkit import AsyncClient, Bridge, Call, ConfkitError, Outcome, PolicyError, Unsupported
-from confkit.provider import CallSpec, Capabilities, EndCause, Event, hookimpl
+from confkit.provider import CallSpec, Capabilities, EndCause, Event, RateClass, hookimpl
 from confkit.workflows.messages import Failure
 from confkit.workflows.policy import Policy, plan, problems_with_ringing
 
@@ -92,6 +92,27 @@ def test_a_phone_rings_for_at_most_so_long() -> None:
     assert problems_with_ringing(301 * SECOND, can) == ["a phone rings for at most 300 s here, not 301 s"]
     with pytest.raises(PolicyError, match="at most 300 s here, not 400 s"):
         plan(PEOPLE[:3], policy=Policy(), capabilities=can, caller_id=OURS, answer_timeout=400)
+
+
+@pytest.mark.parametrize("events", ["stream", "poll"])
+async def test_a_call_that_is_held_back_is_waited_for_longer(events: str) -> None:
+    provider = FakeProvider(events=events, queues_for=40)
+    provider.party(PEOPLE[0]).answers(after=8)
+    provider.party(PEOPLE[2]).never_answers()
+    async with client(provider) as calls, calls.connect(*PEOPLE[:3], answer_timeout=10) as meeting:
+        outcomes = [person.outcome for person in meeting.participants]
+        assert outcomes == [Outcome.JOINED, Outcome.JOINED, Outcome.NO_ANSWER]
+
+
+async def test_a_call_that_is_held_back_can_be_hung_up() -> None:
+    provider = FakeProvider(queues_for=40)
+    async with client(provider) as calls:
+        with anyio.move_on_after(1):
+            await calls.connect(*PEOPLE[:3]).__aenter__()
+    assert provider.exchange.still_up() == ()
+    await anyio.sleep(60)
+    assert provider.exchange.still_up() == ()
+    assert {call.ringing_at for call in provider.exchange.calls.values()} == {None}
 
 
 # --- how many calls there can be
@@ -227,3 +248,47 @@ async def _refused(calls: AsyncClient) -> set[str]:
             refused[name] = str(error)
     assert all(said.endswith("where the provider reaches this application") for said in refused.values())
     return set(refused)
+
+
+# --- how many requests are under way at a time
+
+
+class UnderWay:
+    """Counts the requests that wait for their replies."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    @hookimpl(wrapper=True)
+    def create_call(self) -> Generator[None, Any, Any]:
+        return self._counted((yield))
+
+    @hookimpl(wrapper=True)
+    def fetch(self) -> Generator[None, Any, Any]:
+        return self._counted((yield))
+
+    async def _counted(self, request: Awaitable[Any]) -> Any:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await request
+        finally:
+            self.now -= 1
+
+
+@pytest.mark.parametrize("fault", [None, "refuse", "error-500", "drop-reply"])
+async def test_no_more_requests_are_under_way_than_the_platform_takes(fault: str | None) -> None:
+    provider = FakeProvider(latency=0.2, events="poll")
+    if fault is not None:
+        provider.fail("create_call", fault, times=3)
+        provider.fail("fetch", "refuse", times=2)
+    lanes = RateClass(name="lanes", limit=2, costs={"create_call": 1, "fetch": 1}, concurrent=True)
+    watch = UnderWay()
+    async with client(provider, plugins=[Changed(rates=(lanes,)), watch]) as calls:
+        async with calls.connect(*PEOPLE[:6]) as meeting:
+            assert [person.outcome for person in meeting.participants] == [Outcome.JOINED] * 6
+        with anyio.move_on_after(0.3):  # cancelled while some are under way and others wait
+            await calls.connect(*PEOPLE[:6]).__aenter__()
+        async with calls.connect(*PEOPLE[:6]):
+            pass
+    assert watch.most == 2

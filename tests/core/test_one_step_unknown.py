@@ -184,7 +184,7 @@ async def test_a_call_that_is_found_is_dialled_as_its_reply_would_have_said(
     into: Conference | Bridge | None, join_method: JoinMethod, expected: Dialled
 ) -> None:
     provider = Scripted(
-        create_call=[lost()], find=[(CALL,)], capabilities=finds("create_call", join_method=join_method)
+        create_call=[lost()], find=[(CALL,)], capabilities=finds("create_call", join_methods=frozenset({join_method}))
     )
     assert await steps(provider).run(dial(into)) == expected
 
@@ -202,7 +202,7 @@ async def test_a_call_that_is_found_brings_the_id_of_the_room_that_it_made(
     join_method: JoinMethod, id_: str | None, expected: str | None
 ) -> None:
     found = Call(provider="scripted", id="call-7", to=ANN, conference_id="conf-7")
-    capabilities = finds("create_call", join_method=join_method)
+    capabilities = finds("create_call", join_methods=frozenset({join_method}))
     provider = Scripted(create_call=[lost()], find=[(found,)], capabilities=capabilities)
     dialled = await steps(provider).run(dial(Conference(provider="scripted", key="k-room", id=id_)))
     assert (dialled.conference.id, dialled.conference.key) == (expected, "k-room")

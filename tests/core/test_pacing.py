@@ -399,3 +399,44 @@ def test_never_more_than_the_limit_in_any_window_and_everyone_gets_on(
                 assert sum(other for moment, other in hits if start <= moment < end) <= max(rate.limit, cost)
 
     trio.run(scenario, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+# --- concurrency
+
+LANES = RateClass(name="lanes", limit=2, costs={"add": 1, "look": 1, "wide": 9}, concurrent=True)
+
+
+async def test_so_many_are_under_way_at_a_time() -> None:
+    sent = Sent(RateLimiter([LANES]))
+
+    async def request(operation: str, takes: float) -> None:
+        await sent.send(operation)
+        await anyio.sleep(takes)
+        sent.limiter.done(operation)
+
+    async with anyio.create_task_group() as tasks:
+        for takes in (1, 3, 1, 1, 1):
+            tasks.start_soon(request, "add", takes)
+            await anyio.sleep(0.01)
+    assert sent.moments == pytest.approx([0, 0.01, 1, 2, 3], abs=0.05)
+    await request("wide", 1)  # what needs more than there is goes alone
+    assert await sent.send("look") == timedelta(0)
+
+
+async def test_who_stops_waiting_takes_no_lane() -> None:
+    sent = Sent(RateLimiter([LANES]))
+    await sent.send("add")
+    await sent.send("add")
+    with anyio.move_on_after(1):
+        await sent.send("add")
+    sent.limiter.done("add")
+    assert await sent.send("look") == timedelta(0)
+    with anyio.move_on_after(1) as waits:
+        await sent.send("look")
+    assert waits.cancelled_caught
+
+
+async def test_a_lane_is_closed_while_it_is_backed_off_from() -> None:
+    sent = Sent(RateLimiter([LANES]))
+    sent.limiter.back_off("add", 2 * SECOND)
+    assert await sent.send("add") == 2 * SECOND

@@ -102,7 +102,7 @@ async def test_playing_to_a_member(desk: Desk) -> None:
 
 
 async def test_recording_a_call(desk: Desk) -> None:
-    for action in (RecordAction.START, RecordAction.PAUSE, RecordAction.START, RecordAction.STOP):
+    for action in (RecordAction.START, RecordAction.PAUSE, RecordAction.RESUME, RecordAction.STOP):
         await desk.provider.record(CALLS[0], action, OP)
     assert desk.stub.changes == [
         ("POST", "/ari/channels/call-1/snoop/call-1-listen-op-1"),

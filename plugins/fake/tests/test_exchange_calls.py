@@ -223,7 +223,7 @@ async def test_recordings_start_pause_go_on_and_stop() -> None:
         exchange.record(call.id, RecordAction.START)
     exchange.record(call.id, RecordAction.PAUSE)
     assert first.state is RecordingState.PAUSED
-    assert exchange.record(call.id, RecordAction.START) is first
+    assert exchange.record(call.id, RecordAction.RESUME) is first
     exchange.record(call.id, RecordAction.STOP)
     second = exchange.record(call.id, RecordAction.START)
     exchange.hang_up(call.id)

@@ -225,7 +225,7 @@ def refuse_recording(capabilities: Capabilities, target: str, action: RecordActi
     Raises:
         Unsupported: names what is lacking.
     """
-    wanted = [target] + (["pause"] if action is RecordAction.PAUSE else [])
+    wanted = [target] + (["pause"] if action in (RecordAction.PAUSE, RecordAction.RESUME) else [])
     for capability in wanted:
         if capability not in capabilities.record:
             raise Unsupported(f"record: {capability}", operation="record")

@@ -174,9 +174,8 @@ class Direct:
     ) -> Member:
         """Get a call into a conference, the way that the platform has; waits until it is answered first.
 
-        Where calls are added, it is added. Where a call joins by having been dialled into its conference, nothing is
-        sent: the member is given as soon as the platform shows it. Who is to come in muted, or with options of the
-        provider's, is added with ``add_member`` instead.
+        Where calls are added, it is added; with settings or options, by ``add_member`` instead. Where a call joins by
+        having been dialled in, nothing is sent: the member is given as soon as the platform shows it.
 
         Args:
             call: what ``create_call`` gave; a call alone joins as the provider's calls do.
@@ -198,14 +197,12 @@ class Direct:
         if not joins_itself:
             self._steps.require("add_member")
         try:
-            if not joins_itself:
-                member = await self.add_member(conference, one, answer_timeout=patience)
-                if member.state is not MemberState.JOINING:
-                    return member
-                patience = JOINING  # the reply was a promise
-            elif self._steps.capabilities.tells_answers:
-                one, patience = await self.until_answered(one, timeout=patience), JOINING
-            return await _until_in(self, self._rooms, one, conference, patience)
+            if joins_itself:
+                return await _until_let_in(self, self._rooms, one, conference, patience)
+            member = await self.add_member(conference, one, answer_timeout=patience)
+            if member.state is MemberState.JOINING:  # the reply was a promise
+                member = await _until_in(self, self._rooms, one, conference, JOINING)
+            return member
         except ProviderError as error:
             if not (isinstance(error, Conflict) and error.operation in ("until_answered", "join")):
                 error.left_behind = (f"the call to {masked(one.to) or one.id} may still be up",)
@@ -221,9 +218,7 @@ class Direct:
         answer_timeout: Duration = timedelta(seconds=60),
         provider_options: Mapping[str, Any] | None = None,
     ) -> Member:
-        """Put a call into a conference; waits until it is answered first, because only then it can join.
-
-        For platforms on which calls are added; ``join`` is for all.
+        """Put a call into a conference, where calls are added (``join`` is for all); waits until it is answered first.
 
         Args:
             answer_timeout: how long to wait for that; a number is seconds.
@@ -317,7 +312,7 @@ class Direct:
         await self._play("stop_playing", target, STOP)
 
     async def record(self, target: Conference | Call | Bridge, action: RecordAction) -> None:
-        """Start, stop or pause a recording."""
+        """Start, pause, resume or stop a recording."""
         self._expect("record", "target", target, Conference, Call, Bridge)
         refuse_type("record", RecordAction, action=action)
         refuse_recording(self._steps.capabilities, target_word(target), action)
@@ -341,8 +336,9 @@ class Direct:
     async def fetch(self, ref: Conference | Call | Bridge) -> Snapshot:
         """The provider's own account of a conference, a call or a bridge."""
         self._expect("fetch", "ref", ref, Conference, Call, Bridge)
-        now = self._rooms.now(ref) if isinstance(ref, Conference) else ref
-        result: Snapshot = await self._steps.read("fetch", ref=now)
+        result: Snapshot = await self._steps.read(
+            "fetch", ref=self._rooms.now(ref) if isinstance(ref, Conference) else ref
+        )
         return result
 
     # --- inside
@@ -389,6 +385,15 @@ async def _once_ready(
                 refused = error
             await anyio.sleep(pause)
     raise refused
+
+
+async def _until_let_in(
+    direct: Direct, rooms: Rooms, call: Call, conference: Conference, patience: timedelta
+) -> Member:
+    """Wait until the platform lets a call in that joins by itself: it must be answered first, where that is told."""
+    if direct._steps.capabilities.tells_answers:
+        call, patience = await direct.until_answered(call, timeout=patience), JOINING
+    return await _until_in(direct, rooms, call, conference, patience)
 
 
 async def _until_in(direct: Direct, rooms: Rooms, call: Call, conference: Conference, patience: timedelta) -> Member:

@@ -58,12 +58,13 @@ class Patches(enum.Enum):
 
 @frozen(kw_only=True)
 class RateClass:
-    """A limit that the platform enforces: so many requests per so long.
+    """A limit that the platform enforces: so many requests per so long, or so many under way at a time.
 
     Args:
         name: such as ``calls``; unique within a provider.
         limit: how many requests.
-        per: in which sliding span of time.
+        per: in which sliding span of time; of no account where ``concurrent``.
+        concurrent: the limit is how many requests may wait for their replies at a time.
         costs: the operations that count against it, each with its number of requests on the wire. Where that depends
             on what an operation is about, the key names it: ``play:member``, ``fetch:call``, ``find:create_call``.
         scope: ``account``, or ``number`` for a limit that each caller ID has for itself.
@@ -71,9 +72,14 @@ class RateClass:
 
     name: str
     limit: int
-    per: timedelta
+    per: timedelta = timedelta(0)
     costs: Mapping[str, int]
     scope: str = "account"
+    concurrent: bool = False
+
+    def __str__(self) -> str:
+        span = "at a time" if self.concurrent else f"per {self.per.total_seconds():g} s"
+        return f"{self.name}: {self.limit} {span} ({self.scope})"
 
 
 @frozen(kw_only=True)
@@ -193,9 +199,7 @@ class Capabilities:
             "several requests": sorted(self.compound),
             "settings in one request": self.patches.value,
             "reconcilable": sorted(self.reconcilable),
-            "rates": [
-                f"{rate.name}: {rate.limit} per {rate.per.total_seconds():g} s ({rate.scope})" for rate in self.rates
-            ],
+            "rates": [str(rate) for rate in self.rates],
         }
 
 

@@ -226,11 +226,14 @@ class Dialled:
 
     Args:
         conference: with its id, if this call brought it into being.
+        queued_for: how long the platform holds the call back before it rings, where it says so: a leg waits for the
+            answer that much longer.
     """
 
     call: Call
     membership: Membership = Membership.NONE
     conference: Conference | None = None
+    queued_for: timedelta | None = None
 
 
 @frozen(kw_only=True)
@@ -339,11 +342,12 @@ STOP: Final = Media()
 
 
 class RecordAction(enum.Enum):
-    """What to do with a recording."""
+    """What to do with a recording. ``RESUME`` goes on with one that is paused; ``START`` begins one."""
 
     START = "start"
     STOP = "stop"
     PAUSE = "pause"
+    RESUME = "resume"
 
 
 @frozen(kw_only=True)

@@ -186,7 +186,7 @@ class ProviderSpec:
 
     @hookspec(firstresult=True)
     async def record(self, target: Conference | Call | Bridge, action: RecordAction, op: Op) -> None:
-        """Start, stop or pause a recording."""
+        """Start, pause, go on with or stop a recording; going on with one that runs succeeds."""
 
     @hookspec(firstresult=True)
     async def send_digits(self, call: Call, digits: str, op: Op) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pluggy
@@ -149,7 +149,8 @@ class Steps:
         outcome, error, result = StepOutcome.CANCELLED, None, None
         try:
             self.require(request.operation)
-            _refuse_unreachable(self._unreachable, self.provider, request)
+            if self._unreachable:
+                _refuse_unreachable(self._unreachable, self.provider, request)
             result = await self._attempts(request, state)
             outcome = StepOutcome.ADOPTED if state.adopted else StepOutcome.DONE
         except ProviderError as failure:
@@ -195,6 +196,9 @@ class Steps:
                 decision = decide_read(operation, error, attempt, self.capabilities.rates)
                 if isinstance(decision, Raise):
                     raise
+            finally:
+                if self.limiter.counts_replies:
+                    self.limiter.done(about)
             if decision.back_off and self.limiter.limits(about):
                 # In line with the others, whose turn it may be first: of two who sleep equally long, one would starve.
                 self.limiter.back_off(about, timedelta(seconds=decision.back_off))
@@ -208,7 +212,7 @@ class Steps:
         except TimeoutError:
             problem: ProviderError = Unavailable("no reply in time", provider=self.provider, operation=operation)
         except Exception as error:
-            problem = self._classified(error, operation, sent=False)
+            problem = _classified(self.provider, error, operation, sent=False)
         else:
             if isinstance(result, READS[operation]):
                 return result
@@ -293,7 +297,10 @@ class Steps:
             with anyio.move_on_after(self._patience) as patience, heard_by(hearing):
                 result = await getattr(self.hook, request.operation)(**arguments, op=op)
         except Exception as error:
-            raise self._classified(error, request.operation, sent=True) from error
+            raise _classified(self.provider, error, request.operation, sent=True) from error
+        finally:
+            if self.limiter.counts_replies:
+                self.limiter.done(about, number=request.caller_id or "")
         if patience.cancelled_caught:
             raise OutcomeUnknown(
                 "the provider gave no reply in time; the request may have been carried out",
@@ -315,16 +322,21 @@ class Steps:
             if request.cancel.cancelled and not urgent:
                 raise self._withdrawn(request)
             return timedelta(0)
-        waited: timedelta = await self._wait(
-            request,
-            lambda: self.limiter.wait(
-                about,
-                priority=Priority.URGENT if urgent else Priority.NORMAL,
-                meeting=request.meeting,
-                number=request.caller_id or "",
-            ),
-        )
-        return waited
+        number, taken = request.caller_id or "", False
+
+        async def take() -> timedelta:
+            nonlocal taken
+            priority = Priority.URGENT if urgent else Priority.NORMAL
+            waited = await self.limiter.wait(about, priority=priority, meeting=request.meeting, number=number)
+            taken = True
+            return waited
+
+        try:
+            return cast(timedelta, await self._wait(request, take))
+        except Withdrawn:
+            if taken:
+                self.limiter.done(about, number=number)
+            raise
 
     async def _wait(self, request: StepRequest, wait: Callable[[], Any]) -> Any:
         """Wait before sending; a step that is withdrawn meanwhile has certainly not been executed.
@@ -345,17 +357,6 @@ class Steps:
 
     def _withdrawn(self, request: StepRequest) -> Withdrawn:
         return Withdrawn("withdrawn before it was sent", provider=self.provider, operation=request.operation)
-
-    def _classified(self, error: Exception, operation: str, *, sent: bool) -> ProviderError:
-        """A portable error that names the provider and the operation; a native one that got out of a plugin is
-        a defect of the plugin, and says nothing about what happened."""
-        if isinstance(error, ProviderError):
-            error.provider = error.provider or self.provider
-            error.operation = error.operation or operation
-            return error
-        message = f"the plugin raised {type(error).__name__}, which is not a portable error"
-        kind = OutcomeUnknown if sent else Unavailable
-        return kind(message, provider=self.provider, operation=operation)
 
     def _party_of(self, request: StepRequest) -> str | None:
         if request.party is not None:
@@ -406,7 +407,7 @@ class _Attempts:
 
 
 def _refuse_unreachable(unreachable: frozenset[str], provider: str, request: StepRequest) -> None:
-    if unreachable and (lacking := unreachable & detailed(request.operation, request.arguments)):
+    if lacking := unreachable & detailed(request.operation, request.arguments):
         raise Unsupported(
             min(lacking).replace(":", ": "),
             provider=provider,
@@ -423,6 +424,18 @@ def _untried(request: StepRequest) -> Tried:
         repeatable=is_repeatable(request.operation, request.arguments),
         reports=request.reported is not None,
     )
+
+
+def _classified(provider: str, error: Exception, operation: str, *, sent: bool) -> ProviderError:
+    """A portable error that names the provider and the operation; a native one that got out of a plugin is
+    a defect of the plugin, and says nothing about what happened."""
+    if isinstance(error, ProviderError):
+        error.provider = error.provider or provider
+        error.operation = error.operation or operation
+        return error
+    message = f"the plugin raised {type(error).__name__}, which is not a portable error"
+    kind = OutcomeUnknown if sent else Unavailable
+    return kind(message, provider=provider, operation=operation)
 
 
 def _outcome_of(error: ProviderError) -> StepOutcome:

@@ -1,9 +1,9 @@
 """Keeping below the provider's rate limits, fairly between meetings.
 
-Each published rate class is a sliding window: so many requests in any span of so long. A request waits until it
-has a place in every class that its operation counts against; what replies say of a limit narrows it. Who goes first:
-hang-ups and ends, then what the sequence asks for, then reads; within that the meetings take turns; within a meeting
-the order of asking.
+Each published rate class is a sliding window: so many requests in any span of so long; or it is of concurrency: so many
+that wait for their replies at a time. A request waits until it has a place in every class that its operation counts
+against; what replies say of a limit narrows it. Who goes first: hang-ups and ends, then what the sequence asks for,
+then reads; within that the meetings take turns; within a meeting the order of asking.
 All waiting is anyio's, so it runs under a virtual clock.
 """
 
@@ -14,7 +14,7 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import timedelta
 
 import anyio
@@ -81,10 +81,31 @@ class _Window:
         # Longer than its span no window is closed, however a platform or a plugin has misread a reset.
         self.left, self.left_until = limit.remaining, now + min(limit.resets_in.total_seconds(), self.span)
 
+    def release(self, cost: int) -> None:
+        """A request has its reply, which changes nothing here: it was sent."""
+
     def head(self) -> _Ticket | None:
         while self.queue and self.queue[0].gone:
             heapq.heappop(self.queue)
         return self.queue[0] if self.queue else None
+
+
+class _Lanes(_Window):
+    """One rate class of concurrency."""
+
+    def __init__(self, rate: RateClass) -> None:
+        super().__init__(rate)
+        self.busy = 0
+
+    def opens_at(self, cost: int) -> float:
+        """When there is room: nobody knows, but whoever is done tells."""
+        return self.closed_until if self.busy + min(cost, self.rate.limit) <= self.rate.limit else math.inf
+
+    def take(self, cost: int, now: float) -> None:  # noqa: ARG002 - a lane has no clock
+        self.busy += min(cost, self.rate.limit)
+
+    def release(self, cost: int) -> None:
+        self.busy -= min(cost, self.rate.limit)
 
 
 class CancelToken:
@@ -114,11 +135,13 @@ class CancelToken:
 class RateLimiter:
     """Paces the requests of one client."""
 
-    def __init__(self, rates: Iterable[RateClass]) -> None:
+    def __init__(self, rates: Collection[RateClass]) -> None:
         self._rates: dict[str, list[tuple[RateClass, int]]] = {}
         for rate in rates:
             for operation, cost in rate.costs.items():
                 self._rates.setdefault(operation, []).append((rate, cost))
+        #: Whether :meth:`done` changes anything.
+        self.counts_replies = any(rate.concurrent for rate in rates)
         self._windows: dict[tuple[str, str], _Window] = {}
         self._numbers = itertools.count()
         self._turns: dict[str | None, int] = {}
@@ -128,7 +151,7 @@ class RateLimiter:
     async def wait(
         self, operation: str, *, priority: Priority, meeting: str | None = None, number: str = ""
     ) -> timedelta:
-        """Wait for a place, and take it.
+        """Wait for a place, and take it. Whoever has one says when the request is :meth:`done`.
 
         Args:
             operation: its name, or its name and what it is about (``play:member``), where its cost depends on that.
@@ -167,6 +190,13 @@ class RateLimiter:
         """Whether the operation counts against any limit; as for :meth:`wait`."""
         return bool(self._rates) and bool(self._costs(operation))
 
+    def done(self, operation: str, *, number: str = "") -> None:
+        """A request that had its place is not under way any more; as for :meth:`wait`."""
+        for window, cost in self._classes(operation, number):
+            window.release(cost)
+            if (head := window.head()) is not None:
+                head.woken.set()
+
     def back_off(self, operation: str, wait: timedelta, *, number: str = "") -> None:
         """The provider refused a request for its rate: send nothing of its classes for so long."""
         for window, _ in self._classes(operation, number):
@@ -197,7 +227,7 @@ class RateLimiter:
         for rate, cost in self._costs(operation):
             key = (rate.name, number if rate.scope == "number" else "")
             if (window := self._windows.get(key)) is None:
-                window = self._windows[key] = _Window(rate)
+                window = self._windows[key] = (_Lanes if rate.concurrent else _Window)(rate)
             found.append((window, cost))
         return tuple(found)
 

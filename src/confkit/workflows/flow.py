@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, Protocol, Self
 
+from confkit.models.errors import ProviderError
+from confkit.models.records import Bridge, Call, Conference
 from confkit.workflows.messages import Message
 
 
@@ -75,3 +77,11 @@ Programs = Mapping[str, Program]
 def op_key(flow_id: str, name: str, ordinal: int) -> str:
     """The key of an intent: the same whenever the same step of the same workflow runs; 36 characters."""
     return f"op-{name[:1]}-" + hashlib.sha256(f"{flow_id}\n{name}\n{ordinal}".encode()).hexdigest()[:31]
+
+
+async def ask_about(flow: Flow, ref: Conference | Bridge | Call | None) -> None:
+    """Look at a call or a room; what that shows reaches those whom it concerns as facts do."""
+    try:
+        await flow.step("fetch", ref)
+    except ProviderError:
+        return  # then only waiting tells

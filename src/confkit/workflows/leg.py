@@ -41,7 +41,7 @@ from confkit.models.records import (
     with_memory,
 )
 from confkit.workflows.commands import Then, perform_for_one, performance_of
-from confkit.workflows.flow import Flow, op_key
+from confkit.workflows.flow import Flow, ask_about, op_key
 from confkit.workflows.messages import (
     Failure,
     HangUp,
@@ -97,6 +97,7 @@ async def _dial(own: _Leg) -> None:
         raise _Over(Outcome.FAILED, Failure.of(error)) from None
     own.call = with_memory(dialled.call, own.brief.incoming)
     own.membership = dialled.membership
+    own.queued_for = dialled.queued_for or timedelta(0)
     own.released = False
     if dialled.conference is not None:
         own.enter(dialled.conference)
@@ -136,7 +137,7 @@ async def _until_answered(own: _Leg) -> None:
     """Wait for the answer; a party that has not answered in time is hung up on."""
     if own.brief.incoming is not None:
         own.answered = True
-    patience = own.brief.answer_timeout + (timedelta(0) if own.brief.rings_too_long else GRACE)
+    patience = own.queued_for + own.brief.answer_timeout + (timedelta(0) if own.brief.rings_too_long else GRACE)
     while not own.answered:
         if not await own.next(patience) and not await _has_answered(own):
             raise _Over(Outcome.NO_ANSWER)
@@ -331,6 +332,7 @@ class _Leg:
     answered: bool = False
     joined: bool = False
     released: bool = False
+    queued_for: timedelta = timedelta(0)
     reports: int = 0
     #: What may still be up, one sentence: a call that we have no id of, or one that could not be hung up.
     lost: str | None = None
@@ -489,14 +491,6 @@ class _News(TypedDict, total=False):
     left_behind: str | None
     watches: bool
     told: bool
-
-
-async def ask_about(flow: Flow, ref: Conference | Bridge | Call | None) -> None:
-    """Look at a call or a room; what that shows reaches those whom it concerns as facts do."""
-    try:
-        await flow.step("fetch", ref)
-    except ProviderError:
-        return  # then only waiting tells
 
 
 def _id_of(room: Conference | Bridge | None) -> str | None:

@@ -32,8 +32,8 @@ from confkit.models.records import (
     Snapshot,
 )
 from confkit.workflows.commands import perform_for_all
-from confkit.workflows.flow import Flow, Program, op_key
-from confkit.workflows.leg import EXPLANATION, ask_about, leg
+from confkit.workflows.flow import Flow, Program, ask_about, op_key
+from confkit.workflows.leg import EXPLANATION, leg
 from confkit.workflows.legs import LegBoard, LegStatus
 from confkit.workflows.messages import (
     Add,

@@ -274,7 +274,6 @@ def _recording(payload: Mapping[str, Any], state: State) -> tuple[str, str] | No
     target = str(recording.get("target_uri"))
     if state.recording.get(target) == name:
         del state.recording[target]
-        state.paused.discard(target)
     return target, name
 
 

@@ -163,18 +163,15 @@ class MediaPlayer:
         match action:
             case RecordAction.START if name is None:
                 await self._start_recording(target, path, op)
-            case RecordAction.START if where in self._state.paused:
-                assert name is not None
-                await self._control("DELETE", name, "pause", op)
-                self._state.paused.discard(where)
             case RecordAction.START:
                 pass  # it runs
             case _ if name is None:
-                if action is RecordAction.PAUSE:
+                if action is not RecordAction.STOP:
                     raise Conflict("nothing is being recorded", provider=PROVIDER, operation="record")
             case RecordAction.PAUSE:
                 await self._control("POST", name, "pause", op)
-                self._state.paused.add(where)
+            case RecordAction.RESUME:
+                await self._control("DELETE", name, "pause", op)
             case RecordAction.STOP:
                 await self._control("POST", name, "stop", op)
                 self._state.forget_target(where)

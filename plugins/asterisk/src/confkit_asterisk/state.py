@@ -74,7 +74,6 @@ class State:
         played: the latest playbacks that have begun, with their targets.
         playing: by target (``bridge:<id>``, ``channel:<id>``), the playbacks that may be running.
         recording: by target, the recording that is running.
-        paused: recordings that pause.
         presumed_gone: channels and bridges that have gone with the engine, as far as could be seen.
     """
 
@@ -88,7 +87,6 @@ class State:
     played: OrderedDict[str, None] = field(factory=OrderedDict)
     playing: dict[str, set[str]] = field(factory=dict)
     recording: dict[str, str] = field(factory=dict)
-    paused: set[str] = field(factory=set)
     presumed_gone: list[tuple[str, str]] = field(factory=list)
 
     def leg(self, call_id: str) -> Leg | None:
@@ -152,7 +150,6 @@ class State:
         """Nothing plays there or is recorded there any more."""
         self.playing.pop(target, None)
         self.recording.pop(target, None)
-        self.paused.discard(target)
 
 
 def remember(memory: OrderedDict[str, T], key: str, value: T) -> None:

@@ -311,7 +311,7 @@ class BandwidthProvider(ProviderSpec):
 
     @hookimpl
     async def record(self, target: Conference | Call | Bridge, action: RecordAction, op: Op) -> None:
-        if action is RecordAction.PAUSE:
+        if action in (RecordAction.PAUSE, RecordAction.RESUME):
             # recordingEnabled is on or off (postCallsCallId.md); off would end the recording.
             raise Unsupported("record: pause", provider=PROVIDER, operation="record")
         body = {"recordingEnabled": action is RecordAction.START}

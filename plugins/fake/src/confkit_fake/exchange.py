@@ -76,6 +76,7 @@ class Exchange(Switchboard):
             (``postConferencesConferenceIdMembers.md``); otherwise also calls that were dialled with none.
 
     Attributes:
+        queues_for: seconds that a call is held back before it rings.
         default_answer_after: seconds until unscripted parties answer.
         conferences, calls, members, bridges, recordings: all records by id, oldest first.
         rings: for each address, the calls that were dialled to it.
@@ -568,6 +569,6 @@ class Exchange(Switchboard):
         return self._media.stop(self._target(target_id).id, kind)
 
     def record(self, target_id: str, action: RecordAction) -> Recording:
-        """Start, pause, go on with (``START`` again) or stop a recording."""
+        """Start, pause, go on with or stop a recording."""
         self.advance()
         return self._media.record(self._target(target_id), action)

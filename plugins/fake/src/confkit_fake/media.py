@@ -79,19 +79,18 @@ class MediaDesk:
         return bool(playbacks)
 
     def record(self, target: Target, action: RecordAction) -> Recording:
-        """Start (or go on after a pause), pause or stop."""
+        """Start, pause, go on after a pause, or stop."""
         recording = self._running.get(target.id)
         if action is RecordAction.START:
             if recording is None:
                 return self._start(target)
-            if recording.state is RecordingState.RECORDING:
-                raise ExchangeError(ErrorCode.ALREADY_RECORDING, target.id)
-            recording.state = RecordingState.RECORDING
-            return recording
+            raise ExchangeError(ErrorCode.ALREADY_RECORDING, target.id)
         if recording is None:
             raise ExchangeError(ErrorCode.NOT_RECORDING, target.id)
         if action is RecordAction.PAUSE:
             recording.state = RecordingState.PAUSED
+        elif action is RecordAction.RESUME:
+            recording.state = RecordingState.RECORDING
         else:
             self._finish(target.id, recording)
         return recording

@@ -147,6 +147,7 @@ class FakeSettings:
         rates: ``off``, or ``bandwidth`` for limits like those of Bandwidth v1.
         client_ids: the intent's key becomes the id of what it creates, and a repeated request gives what exists.
         end_hangs_up: ending a conference hangs up its members' calls.
+        queues_for: seconds that a call is held back before it rings, as the reply to the dial says (Twilio).
         shortest_ring: seconds that a phone rings at least (Twilio, Telnyx).
         max_calls: how many calls there can be at a time; the next ends at once. ``None`` for no limit.
         tells_rejections: otherwise who rejects a call is busy (Twilio).
@@ -172,6 +173,7 @@ class FakeSettings:
     rates: Rates = field(default=Rates.OFF, converter=Rates)
     client_ids: bool = field(default=False, converter=to_bool)
     end_hangs_up: bool = field(default=False, converter=to_bool)
+    queues_for: float = field(default=0.0, converter=float, validator=validators.ge(0))
     shortest_ring: float = field(default=0.0, converter=float, validator=validators.ge(0))
     max_calls: int | None = field(default=None, converter=_count)
     tells_rejections: bool = field(default=True, converter=to_bool)

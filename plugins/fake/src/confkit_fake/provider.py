@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from typing import Any, TypedDict, TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from attrs import evolve
 
@@ -24,7 +25,7 @@ from confkit.provider import (
 )
 from confkit.provider import records as models
 from confkit_fake import exchange as telephone
-from confkit_fake import translate
+from confkit_fake import memory, translate
 from confkit_fake.exchange import ErrorCode, Exchange, ExchangeError, Facts, PartyScript
 from confkit_fake.faults import Fault, FaultKind, Request
 from confkit_fake.options import MAX_TEXT, FakeSettings, Joins, Rates, Shape, TellsRoom
@@ -100,6 +101,7 @@ class FakeProvider(ProviderSpec):
         rates: Rates | str = Rates.OFF,
         client_ids: bool = False,
         end_hangs_up: bool = False,
+        queues_for: float = 0.0,
         shortest_ring: float = 0.0,
         max_calls: int | None = None,
         tells_rejections: bool = True,
@@ -127,6 +129,7 @@ class FakeProvider(ProviderSpec):
             rates=rates,
             client_ids=client_ids,
             end_hangs_up=end_hangs_up,
+            queues_for=queues_for,
             shortest_ring=shortest_ring,
             max_calls=max_calls,
             tells_rejections=tells_rejections,
@@ -145,6 +148,7 @@ class FakeProvider(ProviderSpec):
             end_hangs_up=self.settings.end_hangs_up,
             bridge_hangs_up=self.settings.bridge_hangs_up,
         )
+        self.exchange.queues_for = self.settings.queues_for
         self.exchange.default_answer_after = self.settings.answer_after
         self.deliver: Deliver = list
         self.closed = False
@@ -216,7 +220,7 @@ class FakeProvider(ProviderSpec):
     async def create_conference(self, spec: models.ConferenceSpec, op: models.Op) -> models.Conference:
         """Create an empty conference; where rooms come of themselves, put what it is to be into its ``data``."""
         self._check_options("create_conference", spec.provider_options, {"interpret_digits"})
-        data = _data_of(spec)
+        data = memory.of(spec)
         if self._capabilities.creation is not ConferenceCreation.EXPLICIT:
             return models.Conference(provider=self.name, key=op.key, data=data)
 
@@ -237,7 +241,9 @@ class FakeProvider(ProviderSpec):
 
         def execute() -> models.Dialled:
             existing = self.exchange.calls.get(op.key) if self.settings.client_ids else None
-            return self._dialled(existing or self._dial(spec, op, into), into)
+            dialled = self._dialled(existing or self._dial(spec, op, into), into)
+            queued = self.settings.queues_for
+            return evolve(dialled, queued_for=timedelta(seconds=queued)) if queued else dialled
 
         return await self._wire.mutate("create_call", op, execute)
 
@@ -544,7 +550,7 @@ class FakeProvider(ProviderSpec):
             )
         return self.exchange.seed_conference(
             call.id,
-            **_created_with(conference.data, call.caller_id),
+            **memory.created_with(conference.data, call.caller_id),
             mute=options.mute,
             hold=options.hold,
             id=self._id(op),
@@ -564,7 +570,7 @@ class FakeProvider(ProviderSpec):
         self, key: str, data: Mapping[str, str], caller_id: str, id: str | None = None
     ) -> telephone.Conference:
         return self.exchange.create_conference(
-            **_created_with(data, caller_id),
+            **memory.created_with(data, caller_id),
             name=key if JoinMethod.FUSED in self._capabilities.join_methods else None,
             id=id,
             notes={"key": key},
@@ -572,7 +578,7 @@ class FakeProvider(ProviderSpec):
 
     def _named(self, conference: models.Conference, caller_id: str) -> telephone.Conference:
         return self.exchange.named(
-            conference.key, **_created_with(conference.data, caller_id), notes={"key": conference.key}
+            conference.key, **memory.created_with(conference.data, caller_id), notes={"key": conference.key}
         )
 
     def _live_room(self, key: str) -> telephone.Conference | None:
@@ -673,25 +679,6 @@ class FakeProvider(ProviderSpec):
                 provider=self.name,
                 operation=operation,
             )
-
-
-class _Created(TypedDict):
-    caller_id: str
-    interpret_digits: bool
-
-
-def _data_of(spec: models.ConferenceSpec) -> dict[str, str]:
-    """What a conference is to be, as its memory."""
-    keys = "on" if spec.provider_options.get("interpret_digits", True) else "off"
-    return {"caller_id": spec.caller_id, "interpret_digits": keys}
-
-
-def _created_with(data: Mapping[str, str], caller_id: str) -> _Created:
-    """What the exchange is to create, from a conference's memory; it may be known by its id alone, and have none."""
-    return {
-        "caller_id": data.get("caller_id", caller_id),
-        "interpret_digits": data.get("interpret_digits", "on") == "on",
-    }
 
 
 def _unless_over(execute: Callable[[], object]) -> Callable[[], None]:

@@ -44,6 +44,7 @@ class Switchboard:
         self.bridge_hangs_up = bridge_hangs_up
         self.only_own_calls = only_own_calls
         self.default_answer_after = 0.0
+        self.queues_for = 0.0
         self.conferences: dict[str, Conference] = {}
         self.calls: dict[str, Call] = {}
         self.members: dict[str, Member] = {}
@@ -83,6 +84,14 @@ class Switchboard:
             self._mean_for(call, call.conference_id)
         if call.bridge_id:
             self.bridges[call.bridge_id].call_ids.append(call.id)
+        if self.queues_for:
+            timer = self._timeline.after(self.queues_for, lambda: self._ring(call, script))
+            self._timers.setdefault(call.id, []).append(timer)
+        else:
+            self._ring(call, script)
+        return call
+
+    def _ring(self, call: Call, script: PartyScript) -> None:
         after = self.default_answer_after if script.after is None else script.after
         if self.max_calls is not None and self._up() > self.max_calls:
             self._later(call, 0.0, EndCause.CAPACITY)
@@ -99,7 +108,6 @@ class Switchboard:
                 timer = self._timeline.after(after, lambda: self._answer(call))
                 self._timers.setdefault(call.id, []).append(timer)
         self._later(call, call.ring_for, EndCause.NO_ANSWER)
-        return call
 
     def _up(self) -> int:
         return sum(call.state is not CallState.ENDED for call in self.calls.values())

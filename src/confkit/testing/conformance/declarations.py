@@ -119,7 +119,8 @@ class DeclarationRules(RuleGroup):
         for rate in capabilities.rates:
             strange = sorted(each for each in rate.costs if not hasattr(ProviderSpec, each.partition(":")[0]))
             check(not strange, rules.RATES, f"{rate.name} has costs of {', '.join(strange)}")
-            check(rate.limit > 0 and rate.per.total_seconds() > 0, rules.RATES, f"{rate.name} has none")
+            spans = rate.concurrent or rate.per.total_seconds() > 0
+            check(rate.limit > 0 and spans, rules.RATES, f"{rate.name} has none")
 
     async def test_what_is_not_declared_is_refused(self, harness: Harness) -> None:
         """The core refuses by the declarations alone, before anything is sent."""

@@ -89,11 +89,9 @@ class MediaRules(RuleGroup):
     async def test_record(self, harness: Harness, place: str) -> None:
         async with on_fixture(harness) as fixture:
             where = await target(fixture, place)
-            pause = "pause" in fixture.capabilities.record
-            for action in RecordAction:
-                if action is not RecordAction.STOP and (action is not RecordAction.PAUSE or pause):
-                    await fixture.one_request("record", rules.RECORDS, target=where, action=action)
-            await fixture.one_request("record", rules.RECORDS, target=where, action=RecordAction.STOP)
+            pauses = (RecordAction.PAUSE, RecordAction.RESUME) if "pause" in fixture.capabilities.record else ()
+            for action in (RecordAction.START, *pauses, RecordAction.STOP):
+                await fixture.one_request("record", rules.RECORDS, target=where, action=action)
 
     @where(lambda on, place: on.has("record") and place not in on.can.record and on.can_make(place))
     @pytest.mark.parametrize("place", RECORDED)
@@ -108,4 +106,5 @@ class MediaRules(RuleGroup):
             place = next(place for place in RECORDED if place in fixture.capabilities.record)
             where = await target(fixture, place)
             await fixture.ask("record", target=where, action=RecordAction.START)
-            await nothing_happens(fixture, "record", target=where, action=RecordAction.PAUSE)
+            for action in (RecordAction.PAUSE, RecordAction.RESUME):
+                await nothing_happens(fixture, "record", target=where, action=action)

@@ -161,7 +161,7 @@ MOVES = Rule(
 PLAYS = Rule("play", "play plays what capabilities.play declares, where it declares it")
 STOPS = Rule("play", "STOP stops what plays, and succeeds when nothing does")
 SAYS = Rule("capabilities", "max_text is how many characters of speech one request takes")
-RECORDS = Rule("record", "record starts, stops and pauses as capabilities.record declares")
+RECORDS = Rule("record", "record starts, pauses, goes on and stops as capabilities.record declares")
 SENDS_DIGITS = Rule("send_digits", "send_digits sends DTMF to a party")
 
 # Capabilities
@@ -180,7 +180,8 @@ NEEDS_URL = Rule(
 )
 RATES = Rule(
     "capabilities",
-    "A rate class has a name of its own, a limit and a span above zero, and costs of operations that exist",
+    "A rate class has a name of its own, a limit above zero, a span above zero or concurrency, and costs of operations"
+    " that exist",
 )
 
 # Errors
