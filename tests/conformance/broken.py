@@ -285,7 +285,7 @@ class CannotRemoveTwice(FakeProvider):
 # Capabilities
 
 
-@caught_by("test_change_a_member", whole=True)
+@caught_by("test_change_a_member", "test_change_several_settings_of_a_member", whole=True)
 class LiesAboutHold(FakeProvider):
     @hookimpl
     async def update_member(self, member: Member, patch: MemberPatch, op: Op) -> None:
