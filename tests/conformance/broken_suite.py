@@ -8,6 +8,7 @@ import pytest
 import trio.testing
 
 from confkit.testing.conformance import Conformance
+from tests.conformance import broken_correlation  # noqa: F401 - it adds its own
 from tests.conformance.broken import BROKEN, Broken
 
 

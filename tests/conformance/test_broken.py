@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.conformance import broken_correlation  # noqa: F401 - it adds its own
 from tests.conformance.broken import BROKEN
 
 pytestmark = pytest.mark.thorough

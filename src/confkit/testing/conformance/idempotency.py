@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ _SENT = (Fault.LOST_REPLY, Fault.GARBLED, Fault.SERVER_ERROR, Fault.RATE_LIMITED
 #: What an operation can make, and of that what makes a telephone ring.
 MADE = ("create_conference", "create_call", "add_member", "create_bridge", "transfer", "answer_call")
 _DIALS = ("create_call", "transfer")
+#: Between two calls to one party that a platform can tell apart by their instants.
+_LATER = timedelta(minutes=1)
 
 
 @define(kw_only=True)
@@ -131,6 +134,19 @@ class IdempotencyRules(RuleGroup):
                 found = await fixture.attempt("find", op_key=asked.op.key, hint=asked.hint)
                 check(not found, rules.FINDS_NOTHING, f"it shows {len(found)} things")
 
+    @where(lambda on: "create_call" in on.can.reconcilable)
+    async def test_find_of_one_who_was_called_before(self, harness: Harness) -> None:
+        """Who was busy is called again, and that request is lost before anything was done."""
+        async with on_fixture(harness) as fixture:
+            asked = await self._create_call(fixture, Reaction.BUSY)
+            await fixture.ask("create_call", op=asked.op, **asked.arguments)
+            await self._over(fixture, asked)
+            # Platforms that tell whole seconds cannot tell the two apart sooner.
+            later = evolve(asked.hint, since=datetime.now(UTC) + _LATER)
+            with contextlib.suppress(OutcomeUnknown):
+                found = await fixture.attempt("find", op_key=fixture.op().key, hint=later)
+                check(not found, rules.FINDS_NOTHING_OLDER, f"it shows {len(found)} calls")
+
     @where(lambda on, operation: on.has("find") and on.can_do(operation) and operation not in on.can.reconcilable)
     @pytest.mark.parametrize("operation", MADE)
     async def test_find_what_is_not_declared(self, harness: Harness, operation: str) -> None:
@@ -212,7 +228,7 @@ class IdempotencyRules(RuleGroup):
 
     async def _create_conference(self, fixture: Fixture, _: Reaction) -> _Asked:
         op, spec = fixture.op(), ConferenceSpec(caller_id=fixture.harness.caller_id)
-        hint = FindHint(operation="create_conference")
+        hint = _hint("create_conference")
         return _Asked(op=op, arguments={"spec": spec}, hint=hint, is_it=lambda made: made.key in ("", op.key))
 
     async def _create_call(self, fixture: Fixture, reaction: Reaction) -> _Asked:
@@ -222,7 +238,7 @@ class IdempotencyRules(RuleGroup):
         return _Asked(
             op=fixture.op(),
             arguments={"spec": fixture.spec(to), "into": into},
-            hint=FindHint(operation="create_call", into=into, to=to),
+            hint=_hint("create_call", into=into, to=to, caller_id=fixture.harness.caller_id),
             is_it=lambda made: made.to in ("", to),
             to=to,
         )
@@ -239,7 +255,7 @@ class IdempotencyRules(RuleGroup):
         return _Asked(
             op=fixture.op(),
             arguments={"conference": room.conference, "call": call, "options": MemberOptions()},
-            hint=FindHint(operation="add_member", into=room.conference, call=call),
+            hint=_hint("add_member", into=room.conference, call=call),
             is_it=lambda made: made.call_id == call.id,
             to=to,
         )
@@ -248,7 +264,7 @@ class IdempotencyRules(RuleGroup):
         calls: tuple[Call, ...] = ()
         if fixture.capabilities.bridging is Bridging.AFTER:
             calls = tuple([await fixture.answered((await fixture.dial(fixture.party())).call) for _ in range(2)])
-        hint = FindHint(operation="create_bridge")
+        hint = _hint("create_bridge")
         return _Asked(op=fixture.op(), arguments={"calls": calls}, hint=hint, is_it=lambda made: bool(made.id))
 
     async def _transfer(self, fixture: Fixture, reaction: Reaction) -> _Asked:
@@ -256,7 +272,7 @@ class IdempotencyRules(RuleGroup):
         return _Asked(
             op=fixture.op(),
             arguments={"call": room.calls[0], "to": to, "caller_id": fixture.harness.caller_id},
-            hint=FindHint(operation="transfer", to=to),
+            hint=_hint("transfer", call=room.calls[0], to=to, caller_id=fixture.harness.caller_id),
             is_it=lambda made: made.to in ("", to),
             to=to,
         )
@@ -266,10 +282,14 @@ class IdempotencyRules(RuleGroup):
         return _Asked(
             op=fixture.op(),
             arguments={"call": call, "into": None},
-            hint=FindHint(operation="answer_call"),
+            hint=_hint("answer_call"),
             is_it=lambda made: made.id == call.id,
             to=caller,
         )
+
+
+def _hint(operation: str, **known: Any) -> FindHint:
+    return FindHint(operation=operation, since=datetime.now(UTC), **known)
 
 
 def _shown(found: Sequence[object]) -> str:
