@@ -8,7 +8,7 @@ import pytest
 import trio.testing
 
 from confkit.testing.conformance import Conformance
-from tests.conformance import broken_answers, broken_declares  # noqa: F401 - they register their providers
+from tests.conformance import broken_answers, broken_correlation, broken_declares  # noqa: F401 - they register
 from tests.conformance.broken import BROKEN, Broken
 
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.conformance import broken_answers, broken_declares  # noqa: F401 - they register their providers
+from tests.conformance import broken_answers, broken_correlation, broken_declares  # noqa: F401 - they register
 from tests.conformance.broken import BROKEN
 
 pytestmark = pytest.mark.thorough

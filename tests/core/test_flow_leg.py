@@ -262,7 +262,7 @@ def test_a_lost_call_is_looked_for_once_more_when_the_meeting_is_undone() -> Non
     ):
         flow = run(HangUp(), create_call=[lost()], find=[reply])
         assert flow.names == names
-        hint = FindHint(operation="create_call", into=ROOM, to=ANN.address)
+        hint = FindHint(operation="create_call", into=ROOM, to=ANN.address, caller_id=OURS)
         assert flow.steps[1] == ("find", op_key(LEG, "create_call", 1), hint)
         assert (last(flow).left_behind is None) is (names[-1] == "hang_up")
         assert not last(flow).watches

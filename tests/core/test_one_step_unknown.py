@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 
 from confkit import Bridge, Call, Conference, OutcomeUnknown, StepOutcome, Unavailable
 from confkit.models.trace import Trace
@@ -104,8 +105,12 @@ async def test_a_dial_is_looked_up_at_once_and_twice_again() -> None:
         await steps(provider).run(dial(ROOM))
     assert [each.operation for each in provider.sent] == ["create_call", "find", "find", "find"]
     assert [each.at - begun for each in provider.of("find")] == pytest.approx([0, 0.5, 2.5])
-    looked_up = provider.of("find")[0].arguments
-    assert looked_up == {"op_key": "k-1", "hint": FindHint(operation="create_call", into=ROOM, to=ANN)}
+    looked_up = [each.arguments for each in provider.of("find")]
+    assert {each["op_key"] for each in looked_up} == {"k-1"}
+    (since,) = {each["hint"].since for each in looked_up}
+    assert timedelta(0) <= datetime.now(UTC) - since < timedelta(minutes=1)
+    hint = FindHint(operation="create_call", into=ROOM, to=ANN, since=since, caller_id=OURS)
+    assert [each["hint"] for each in looked_up] == [hint] * 3
 
 
 async def test_what_the_provider_has_finished_with_is_looked_up_once() -> None:
@@ -117,17 +122,22 @@ async def test_what_the_provider_has_finished_with_is_looked_up_once() -> None:
 @pytest.mark.parametrize(
     ("asked", "hint"),
     [
-        (dial(), FindHint(operation="create_call", to=ANN)),
+        (dial(), FindHint(operation="create_call", to=ANN, caller_id=OURS)),
         (join(), FindHint(operation="add_member", into=ROOM, call=CALL)),
         (hang_up(), FindHint(operation="hang_up")),
-        (request("transfer", CALL, ANN, OURS), FindHint(operation="transfer")),
+        (
+            request("transfer", CALL, ANN, OURS),
+            FindHint(operation="transfer", call=CALL, to=ANN, caller_id=OURS),
+        ),
     ],
 )
 async def test_a_look_up_says_what_is_looked_for(asked: StepRequest, hint: FindHint) -> None:
     script: dict[str, Any] = {asked.operation: [lost()]}
     provider = Scripted(**script, find=[(CALL,)], capabilities=finds(asked.operation))
     await steps(provider).run(asked)
-    assert [each.arguments["hint"] for each in provider.of("find")] == [hint]
+    (looked_up,) = [each.arguments["hint"] for each in provider.of("find")]
+    assert looked_up.since is not None
+    assert evolve(looked_up, since=None) == hint
 
 
 async def test_a_look_up_belongs_to_the_meeting() -> None:
@@ -320,6 +330,7 @@ async def test_a_step_that_was_cut_off_is_looked_up_before_anything_is_sent() ->
     dialled = await steps(provider, watcher).run(dial(resumed=True))
     assert dialled.call is CALL
     assert [each.operation for each in provider.sent] == ["find", "find"]
+    assert {each.arguments["hint"].since for each in provider.sent} == {None}  # the earlier run knew
     assert (watcher.finished[0].outcome, watcher.finished[0].attempt) == (StepOutcome.ADOPTED, 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import anyio
@@ -259,12 +260,46 @@ async def test_a_lost_dial_is_found_however_its_number_is_written(
     assert found.id == "c-2"
 
 
-async def test_a_lost_dial_is_told_from_an_earlier_one_to_the_same_party(provider: Any, stub: Any) -> None:
+def their_clock(ahead: timedelta) -> dict[str, str]:
+    return {"date": format_datetime(datetime.now(UTC) + ahead, usegmt=True)}
+
+
+def called_at(call_id: str, instant: datetime) -> dict[str, Any]:
+    return ENDED | {"id": call_id, "to": SPEC.to, "startTime": f"{instant:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=1), timedelta(hours=-1)])
+async def test_a_lost_dial_is_told_from_an_earlier_one_to_the_same_party(
+    provider: Any, stub: Any, ahead: timedelta
+) -> None:
+    since = datetime.now(UTC)
+    hint = FindHint(operation="create_call", into=CONF, to=SPEC.to, since=since)
+    earlier = called_at("c-1", since + ahead - timedelta(seconds=10))
+    lost = called_at("c-2", since + ahead)
+    stub.reply(200, [earlier, lost, ACTIVE | {"to": "+19195550177"}], **their_clock(ahead))
+    assert [call.id for call in await provider.find(op_key="k", hint=hint)] == ["c-2"]
+    stub.reply(200, [earlier], **their_clock(ahead))
+    assert await provider.find(op_key="k", hint=hint) == ()
+
+
+async def test_without_a_clock_an_earlier_call_leaves_it_in_doubt(provider: Any, stub: Any) -> None:
+    since = datetime.now(UTC)
+    hint = FindHint(operation="create_call", into=CONF, to=SPEC.to, since=since)
+    earlier = called_at("c-1", since - timedelta(seconds=10))
+    for told in ({}, {"date": "yesterday"}, {"date": "Fri, 27 Nov 2026 10:00:00 -0000"}):
+        stub.reply(200, [earlier], **told)
+        with pytest.raises(errors.OutcomeUnknown, match="earlier one"):
+            await provider.find(op_key="k", hint=hint)
+    stub.reply(200, [earlier, called_at("c-2", since)])
+    assert [call.id for call in await provider.find(op_key="k", hint=hint)] == ["c-2"]
+
+
+async def test_of_several_calls_to_a_party_the_newest_is_found_first(provider: Any, stub: Any) -> None:
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    calls = [called_at(f"c-{minute}", noon + timedelta(minutes=minute)) for minute in (1, 3, 2)]
+    stub.reply(200, [ENDED | {"id": "c-0", "to": SPEC.to, "startTime": None}, *calls])
     hint = FindHint(operation="create_call", into=CONF, to=SPEC.to)
-    stub.created("/v1/users/u-1/calls/c-1")
-    await provider.create_call(spec=SPEC, op=OP, into=CONF)
-    stub.reply(200, [ACTIVE, ENDED | {"to": SPEC.to}])
-    assert [call.id for call in await provider.find(op_key="k-2", hint=hint)] == ["c-2", "c-1"]
+    assert [call.id for call in await provider.find(op_key="k", hint=hint)] == ["c-3", "c-2", "c-1", "c-0"]
 
 
 async def test_the_tag_proves_a_lost_dial_where_a_record_has_it(provider: Any, stub: Any) -> None:

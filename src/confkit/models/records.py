@@ -376,12 +376,17 @@ class FindHint:
         into: where the call was dialled.
         to: whom it was for.
         call: the call that was to be added.
+        since: it was not sent before, by our clock, which may be ahead of the platform's or behind it: what is older
+            was made by another request. ``None`` where that is not known.
+        caller_id: the number that the party was to see.
     """
 
     operation: str
     into: Conference | Bridge | None = None
     to: str | None = field(default=None, repr=lambda to: masked(to) if to else "None")
     call: Call | None = None
+    since: datetime | None = None
+    caller_id: str | None = field(default=None, repr=lambda number: masked(number) if number else "None")
 
 
 class Outcome(enum.Enum):

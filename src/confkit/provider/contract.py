@@ -221,7 +221,8 @@ class ProviderSpec:
         """What a lost request did create. Reads only.
 
         An empty result means that the request was *certainly not executed*, and lets the core send it again. A list
-        that forgets what has ended cannot say so of a call to somebody who was busy, or who answered and hung up.
+        that forgets what has ended cannot say so of a call to somebody who was busy, or who answered and hung up. Where
+        the platform keeps no key of ours, ``hint.since`` tells an earlier call to the same party from the lost one.
 
         Raises:
             OutcomeUnknown: nothing shows, and that proves nothing.

@@ -249,20 +249,20 @@ class Steps:
             if not isinstance(decision, LookUp):
                 break
             await anyio.sleep(decision.pause)
-            tried = await self._look_up(request, tried)
+            tried = await self._look_up(request, tried, state.began)
         if not isinstance(decision, Adopt) and decision.back_off:
             self.limiter.back_off(about, timedelta(seconds=decision.back_off), number=request.caller_id or "")
             tried = evolve(tried, turned_away=tried.turned_away + decision.back_off)
         state.tried = tried
         return decision
 
-    async def _look_up(self, request: StepRequest, tried: Tried) -> Tried:
+    async def _look_up(self, request: StepRequest, tried: Tried, began: datetime) -> Tried:
         """Look up once what a request did; gives what has been tried then."""
         found, look = None, Look.NOTHING
         if request.reported is not None:
             found = await request.reported()
         if found is None and request.operation in self.capabilities.reconcilable:
-            hint = find_hint(request.operation, request.arguments)
+            hint = find_hint(request.operation, request.arguments, since=None if request.resumed else began)
             try:
                 shown = await self.read("find", meeting=request.meeting, op_key=request.op_key, hint=hint)
                 found = shown[0] if shown else None

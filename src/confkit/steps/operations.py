@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
@@ -90,14 +91,20 @@ def detailed(operation: str, arguments: tuple[Any, ...]) -> frozenset[str]:
     return frozenset({operation, cost_key(operation, *arguments), *(f"{operation}:{name}" for name in what)})
 
 
-def find_hint(operation: str, arguments: tuple[Any, ...]) -> FindHint:
-    """What ``find`` is told of a request whose outcome is unknown."""
+def find_hint(operation: str, arguments: tuple[Any, ...], *, since: datetime | None) -> FindHint:
+    """What ``find`` is told of a request whose outcome is unknown.
+
+    Args:
+        since: it was not sent before; ``None`` where an earlier run may have sent it.
+    """
     match operation, arguments:
         case "create_call", (CallSpec() as spec, into):
-            return FindHint(operation=operation, into=into, to=spec.to)
+            return FindHint(operation=operation, into=into, to=spec.to, since=since, caller_id=spec.caller_id)
         case "add_member", (Conference() as conference, Call() as call, _):
-            return FindHint(operation=operation, into=conference, call=call)
-    return FindHint(operation=operation)
+            return FindHint(operation=operation, into=conference, call=call, since=since)
+        case "transfer", (Call() as call, str() as to, str() as caller_id):
+            return FindHint(operation=operation, call=call, to=to, since=since, caller_id=caller_id)
+    return FindHint(operation=operation, since=since)
 
 
 def adopted(operation: str, arguments: tuple[Any, ...], found: Any, joining: JoinMethod) -> Any:

@@ -295,7 +295,7 @@ async def _watch(own: _Leg, over: _Over) -> None:
 
 async def _find(own: _Leg) -> Call | None:
     """The call that a lost request has made, if the provider shows it."""
-    hint = FindHint(operation="create_call", into=own.into, to=own.brief.party.address)
+    hint = FindHint(operation="create_call", into=own.into, to=own.brief.party.address, caller_id=own.brief.caller_id)
     try:
         found: tuple[Call, ...] = await own.flow.step("find", op_key(own.flow.id, "create_call", 1), hint)
     except ProviderError:

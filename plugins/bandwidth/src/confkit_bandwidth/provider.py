@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import OrderedDict
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -70,6 +72,9 @@ _COMPLETED: Final = {"state": "completed"}
 #: Reads of one family are sent this much further apart than its limit says; they may arrive closer together.
 _MARGIN: Final = 1.05
 _REMEMBERED: Final = 1000
+#: By how much an instant that is told in whole seconds, by a clock that is read in whole seconds, may be too early.
+_WHOLE_SECONDS: Final = timedelta(seconds=2)
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 #: ``postConferencesConferenceIdAudio.md``; its table of locales prints ``t`` for ``it``.
 VOICES: Final = {
@@ -131,8 +136,6 @@ class BandwidthProvider(ProviderSpec):
         self._spoke: OrderedDict[tuple[str, ...], None] = OrderedDict()
         #: The keys in the records of conferences that were looked at.
         self._keys: OrderedDict[str, str] = OrderedDict()
-        #: The last calls whose creation had its reply: any other is rather the one that was lost.
-        self._dialled: OrderedDict[str, None] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"BandwidthProvider({self._settings.base_url!r})"
@@ -257,7 +260,6 @@ class BandwidthProvider(ProviderSpec):
                 body["bridgeId"] = found
                 bridge_id, membership = found, Membership.ON_ANSWER
         created = await self._http.create("calls", operation="create_call", body=body, timeout=op.timeout)
-        _remember(self._dialled, created, None)
         return Dialled(
             call=Call(
                 provider=PROVIDER,
@@ -436,7 +438,7 @@ class BandwidthProvider(ProviderSpec):
     async def find(self, op_key: str, hint: FindHint) -> tuple[Call | Member | Conference | Bridge, ...]:
         match hint:
             case FindHint(operation="create_call", into=(Conference() | Bridge()) as into, to=str() as to):
-                return await self._find_call(op_key, into, to)
+                return await self._find_call(op_key, into, to, hint.since)
             case FindHint(operation="add_member", into=Conference() as conference, call=Call(id=call_id)):
                 members = await self._members(conference, "find")
                 found = [member for member in members if member.call_id == call_id]
@@ -450,12 +452,15 @@ class BandwidthProvider(ProviderSpec):
             hint="Bandwidth lists only what was put into a conference or bridge",
         )
 
-    async def _find_call(self, op_key: str, into: Conference | Bridge, to: str) -> tuple[Call, ...]:
+    async def _find_call(
+        self, op_key: str, into: Conference | Bridge, to: str, since: datetime | None
+    ) -> tuple[Call, ...]:
         """What a lost dial made. The list is the history of a conference or bridge: who was busy, and who has hung
         up, stands in it, and it has no pages (``getCalls.md``). So who does not stand in it was not dialled.
 
         Raises:
-            OutcomeUnknown: it was told on several pages all the same, or somebody in it has no number.
+            OutcomeUnknown: it was told on several pages all the same, or somebody in it has no number, or nobody tells
+                whether a call is older than the lost one.
         """
         if not into.id:
             return ()  # nothing can be dialled into it
@@ -466,9 +471,15 @@ class BandwidthProvider(ProviderSpec):
         if tagged := [call for call in calls if call.raw.get("tag") == op_key]:
             return tuple(tagged)
         # Else the number is mark enough: a party stands once in a conference or bridge. Who comes again stands there
-        # twice, and of the earlier call there was a reply.
-        if found := [call for call in calls if _same(call.to, to)]:
-            return tuple(sorted(found, key=lambda call: call.id in self._dialled))
+        # twice, and the earlier call is older than the request.
+        theirs = [call for call in calls if _same(call.to, to)]
+        ahead = _ahead(reply.headers)
+        if since is not None:
+            since += (ahead or timedelta(0)) - _WHOLE_SECONDS
+        if found := [call for call in theirs if not since or not call.created_at or call.created_at >= since]:
+            return tuple(sorted(found, key=lambda call: call.created_at or _NEVER, reverse=True))
+        if theirs and ahead is None:
+            raise _in_doubt("a call to the party may be an earlier one")
         if 'rel="next"' in reply.headers.get("link", ""):
             raise _in_doubt("the list of calls has more pages")
         if not all(call.to for call in calls):
@@ -564,6 +575,14 @@ def _bare(address: str) -> str:
     bare = address.strip().lower().removeprefix("sip:").removeprefix("+")
     user, at, host = bare.partition(";")[0].partition("@")
     return f"{user}{at}{host.partition(':')[0]}"
+
+
+def _ahead(headers: Mapping[str, str]) -> timedelta | None:
+    """By how much Bandwidth's clock is ahead of ours, as a reply shows it (RFC 9110 section 6.6.1), or less."""
+    try:
+        return parsedate_to_datetime(headers["date"]) - datetime.now(UTC)
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def _in_doubt(why: str) -> OutcomeUnknown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from confkit.testing.conformance.subject import where
 _SENT = (Fault.LOST_REPLY, Fault.GARBLED, Fault.SERVER_ERROR, Fault.RATE_LIMITED)
 #: Of what can be made, what makes a telephone ring.
 _DIALS = ("create_call", "transfer")
+#: Between two calls to one party that a platform can tell apart by their instants.
+_LATER = timedelta(minutes=1)
 
 
 class IdempotencyRules(RuleGroup):
@@ -127,6 +130,19 @@ class IdempotencyRules(RuleGroup):
             with contextlib.suppress(OutcomeUnknown):
                 found = await fixture.attempt("find", op_key=asked.op.key, hint=asked.hint)
                 check(not found, rules.FINDS_NOTHING, f"it shows {len(found)} things")
+
+    @where(lambda on: "create_call" in on.can.reconcilable)
+    async def test_find_of_one_who_was_called_before(self, harness: Harness) -> None:
+        """Who was busy is called again, and that request is lost before anything was done."""
+        async with on_fixture(harness) as fixture:
+            asked = await INTENTS["create_call"](fixture, Reaction.BUSY)
+            await fixture.ask("create_call", op=asked.op, **asked.arguments)
+            await self._over(fixture, asked)
+            # Platforms that tell whole seconds cannot tell the two apart sooner.
+            later = evolve(asked.hint, since=datetime.now(UTC) + _LATER)
+            with contextlib.suppress(OutcomeUnknown):
+                found = await fixture.attempt("find", op_key=fixture.op().key, hint=later)
+                check(not found, rules.FINDS_NOTHING_OLDER, f"it shows {len(found)} calls")
 
     @where(lambda on, operation: on.has("find") and on.can_do(operation) and operation not in on.can.reconcilable)
     @pytest.mark.parametrize("operation", MADE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from attrs import define
@@ -50,7 +51,7 @@ class Intent:
 
 async def _create_conference(fixture: Fixture, _: Reaction) -> Intent:
     op, spec = fixture.op(), ConferenceSpec(caller_id=fixture.harness.caller_id)
-    hint = FindHint(operation="create_conference")
+    hint = _hint("create_conference")
     return Intent(op=op, arguments={"spec": spec}, hint=hint, is_it=lambda made: made.key in ("", op.key))
 
 
@@ -61,7 +62,7 @@ async def _create_call(fixture: Fixture, reaction: Reaction) -> Intent:
     return Intent(
         op=fixture.op(),
         arguments={"spec": fixture.spec(to), "into": into},
-        hint=FindHint(operation="create_call", into=into, to=to),
+        hint=_hint("create_call", into=into, to=to, caller_id=fixture.harness.caller_id),
         is_it=lambda made: made.to in ("", to),
         to=to,
     )
@@ -79,7 +80,7 @@ async def _add_member(fixture: Fixture, _: Reaction) -> Intent:
     return Intent(
         op=fixture.op(),
         arguments={"conference": room.conference, "call": call, "options": MemberOptions()},
-        hint=FindHint(operation="add_member", into=room.conference, call=call),
+        hint=_hint("add_member", into=room.conference, call=call),
         is_it=lambda made: made.call_id == call.id,
         to=to,
     )
@@ -89,7 +90,7 @@ async def _create_bridge(fixture: Fixture, _: Reaction) -> Intent:
     calls: tuple[Call, ...] = ()
     if fixture.capabilities.bridging is Bridging.AFTER:
         calls = tuple([await fixture.answered((await fixture.dial(fixture.party())).call) for _ in range(2)])
-    hint = FindHint(operation="create_bridge")
+    hint = _hint("create_bridge")
     return Intent(op=fixture.op(), arguments={"calls": calls}, hint=hint, is_it=lambda made: bool(made.id))
 
 
@@ -98,7 +99,7 @@ async def _transfer(fixture: Fixture, reaction: Reaction) -> Intent:
     return Intent(
         op=fixture.op(),
         arguments={"call": room.calls[0], "to": to, "caller_id": fixture.harness.caller_id},
-        hint=FindHint(operation="transfer", to=to),
+        hint=_hint("transfer", to=to, caller_id=fixture.harness.caller_id),
         is_it=lambda made: made.to in ("", to),
         to=to,
     )
@@ -109,7 +110,7 @@ async def _answer_call(fixture: Fixture, _: Reaction) -> Intent:
     return Intent(
         op=fixture.op(),
         arguments={"call": call, "into": None},
-        hint=FindHint(operation="answer_call"),
+        hint=_hint("answer_call"),
         is_it=lambda made: made.id == call.id,
         to=caller,
     )
@@ -117,7 +118,7 @@ async def _answer_call(fixture: Fixture, _: Reaction) -> Intent:
 
 def _intent(fixture: Fixture, operation: str, **arguments: Any) -> Intent:
     """What makes nothing."""
-    return Intent(op=fixture.op(), arguments=arguments, hint=FindHint(operation=operation))
+    return Intent(op=fixture.op(), arguments=arguments, hint=_hint(operation))
 
 
 def _play(place: str) -> Ask:
@@ -190,3 +191,7 @@ INTENTS: Mapping[str, Ask] = {
     "end_bridge": _end_bridge,
     "reject_call": _reject_call,
 }
+
+
+def _hint(operation: str, **known: Any) -> FindHint:
+    return FindHint(operation=operation, since=datetime.now(UTC), **known)

@@ -209,6 +209,9 @@ FINDS_WHAT_IS_OVER = Rule(
     " call to somebody who was busy or who has hung up, is shown, or OutcomeUnknown is raised",
 )
 FINDS_NOTHING = Rule("find", "find shows nothing of what was never asked for")
+FINDS_NOTHING_OLDER = Rule(
+    "find", "An earlier call to the same party, from before hint.since, is not what a later request made"
+)
 ADOPTS = Rule("find", "A dial whose reply was lost rings the phone once, and is adopted where it can be found")
 
 # Cancellation and concurrency
