@@ -314,12 +314,13 @@ async def test_what_is_left_is_that_of_the_class_that_is_named_or_of_all_of_the_
 
 async def test_what_is_left_of_a_number_is_of_that_number() -> None:
     sent = Sent(limiter := RateLimiter([NUMBER]))
-    for name in (None, "calls"):
-        limiter.heed("create_call", left(0, 0.5, name), number="+1")
-        await sent.send("create_call", number=f"+2{name}")
-        assert sent.moments[-1] == sent.moments[0]
+    for number, name in (("+1", None), ("+2", "calls")):
+        limiter.heed("create_call", left(0, 0.5, name), number=number)
+    await sent.send("create_call", number="+3")
     await sent.send("create_call", number="+1")
-    assert sent.moments[-1] == pytest.approx(0.5)
+    limiter.heed("create_call", left(0, 0.5, "calls"), number="+2")
+    await sent.send("create_call", number="+2")
+    assert sent.moments == pytest.approx([0, 0.5, 1])
 
 
 async def test_a_request_for_more_than_is_left_waits_and_then_goes() -> None:

@@ -13,7 +13,7 @@ from confkit.provider import Settings
 
 
 def _one_more(given: Any) -> int:
-    return int(given) + 1
+    return int(given.removesuffix(" a day")) + 1 if isinstance(given, str) else given
 
 
 @frozen(kw_only=True)
@@ -36,9 +36,14 @@ def read(kind: Any = Given, /, *, keywords: Any = None, **environ: Any) -> Any:
 
 def test_what_comes_from_the_environment_is_a_number() -> None:
     given = read(
-        PARROT_RATE=" 7 ", PARROT_SHARE="0.25", PARROT_MOST="-3", PARROT_PAUSE="1e2", PARROT_NAME="5", PARROT_OWN="1"
+        PARROT_RATE=" 7 ",
+        PARROT_SHARE="0.25",
+        PARROT_MOST="-3",
+        PARROT_PAUSE="1e2",
+        PARROT_NAME="5",
+        PARROT_OWN="1 a day",
     )
-    assert given == Given(rate=7, share=0.25, most=-3, pause=100.0, name="5", own=1)
+    assert given == Given(rate=7, share=0.25, most=-3, pause=100.0, name="5", own=2)
     assert [type(each) for each in (given.rate, given.share, given.most, given.pause, given.name)] == [
         int,
         float,

@@ -191,7 +191,6 @@ class Http:
         exchange = Exchange(
             peer=self._line.peer, operation=operation, mutation=method not in ("GET", "HEAD"), timeout=timeout
         )
-        self._line.check_open(operation)
         url = "/".join((self.base_url, *(_segment(part, exchange) for part in path)))
         asked, sent = _written(exchange, query, given, content_type)
         if self._tokens is None:

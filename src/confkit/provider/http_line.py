@@ -88,7 +88,8 @@ class Line:
         Raises:
             ProviderError: as :mod:`confkit.provider.http_errors` says.
         """
-        self.check_open(exchange.operation)
+        if self._closed:
+            raise Unavailable("the client is closed", provider=self.peer.provider, operation=exchange.operation)
         progress = Progress(told=self._tells)
         extensions = {"trace": progress, "timeout": phases(exchange.timeout)}
         request = _written(exchange, method, url, headers, query, sent, extensions)
@@ -106,15 +107,6 @@ class Line:
             complete=answer.complete,
             unreadable=exchange.unreadable(answer.status),
         )
-
-    def check_open(self, operation: str) -> None:
-        """Refuse to send anything on a line that is closed.
-
-        Raises:
-            Unavailable: it is.
-        """
-        if self._closed:
-            raise Unavailable("the client is closed", provider=self.peer.provider, operation=operation)
 
     async def aclose(self) -> None:
         """Close all connections; requests sent afterwards are refused."""

@@ -123,7 +123,7 @@ class TokenSource:
         failure = None
         if not patience.cancelled_caught:
             try:
-                if self._good() is None and self._fetches == seen:
+                if self._fetches == seen:
                     await self._fetch(remaining(within, began))
                 if self._token is not None:
                     return self._token
