@@ -174,8 +174,7 @@ class Direct:
     ) -> Member:
         """Get a call into a conference, the way that the platform has; waits until it is answered first.
 
-        Where calls are added, it is added; with settings or options, by ``add_member`` instead. Where a call joins by
-        having been dialled in, nothing is sent: the member is given as soon as the platform shows it.
+        Where a call joins by having been dialled in, nothing is sent; with settings, take ``add_member`` instead.
 
         Args:
             call: what ``create_call`` gave; a call alone joins as the provider's calls do.

@@ -99,7 +99,7 @@ async def _transfer(fixture: Fixture, reaction: Reaction) -> Intent:
     return Intent(
         op=fixture.op(),
         arguments={"call": room.calls[0], "to": to, "caller_id": fixture.harness.caller_id},
-        hint=_hint("transfer", to=to, caller_id=fixture.harness.caller_id),
+        hint=_hint("transfer", call=room.calls[0], to=to, caller_id=fixture.harness.caller_id),
         is_it=lambda made: made.to in ("", to),
         to=to,
     )
