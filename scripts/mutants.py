@@ -48,10 +48,13 @@ MODULES = {
         "tests/core/test_steps_doubt.py",
     ],
     "workflows/meeting": ["tests/core/test_flow_meeting.py"],
-    "workflows/leg": ["tests/core/test_flow_leg.py"],
+    "workflows/driver": ["tests/core/test_driver.py"],
+    "workflows/leg": ["tests/core/test_flow_leg.py", "tests/core/test_flow_leg_conference.py"],
     "workflows/legs": ["tests/core/test_flow_meeting.py"],
     "ingest/participants": ["tests/core/test_roster_facts.py", "tests/core/test_roster.py"],
-    "ingest/router": ["tests/core/test_intake_keeps.py", "tests/core/test_intake.py"],
+    "ingest/router": ["tests/core/test_router_keeps.py", "tests/core/test_router.py"],
+    "ingest/parking": ["tests/core/test_router_keeps.py", "tests/core/test_router.py"],
+    "ingest/snapshots": ["tests/core/test_router_keeps.py", "tests/core/test_router.py"],
     "ingest/webhooks": ["tests/core/test_receiver.py", "tests/webhooks/test_receive.py"],
 }
 #: Lines that write the log: what it says in passing is nobody's contract.
