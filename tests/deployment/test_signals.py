@@ -83,6 +83,7 @@ def nothing_is_up(simulator: Running) -> bool:
     return set(states(simulator)) == {"completed"} and rooms == {"completed"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("program", "received"),
     [

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from attrs import evolve
 
-from confkit.models.capabilities import Bridging
+from confkit.models.capabilities import BridgeEnds, Bridging
 from confkit.models.records import Bridge, Call, Conference, Member
 from confkit.testing.conformance import rules
 from confkit.testing.conformance.area import RuleGroup
@@ -53,7 +53,7 @@ class MemoryRules(RuleGroup):
                 await self._hang_up(second, room.calls)
                 await second.ask("end_conference", conference=room.conference)
 
-    @where(lambda on: on.can.bridging is not Bridging.NONE)
+    @where(lambda on: on.can.bridging is not Bridging.NONE and on.can.bridge_ends is BridgeEnds.BY_REQUEST)
     async def test_another_process_unbridges(self, harness: Harness) -> None:
         async with on_fixture(harness) as first:
             bridge, calls = await first.pair()
