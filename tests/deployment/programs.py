@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
@@ -12,6 +13,10 @@ from contextlib import AsyncExitStack
 import anyio
 
 import confkit
+
+# What a shell's background job or nohup ignores, its children would ignore: the tests are of programs that do not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 THERE = ["+19195550101", "+19195550102", "+19195550103"]
 AWAY = ["+19195550104", "+19195550105", "+19195550106"]
