@@ -228,7 +228,7 @@ class Engine:
         if OPERATIONS[step.name].gives is not object:
             self.router.bind("op", key, step.flow)
         if step.name == "create_conference":
-            self.router.bind("key", key, FlowId(meeting))
+            self.router.bind("key", key, step.flow)
         spec = step.args[0] if step.name == "create_call" else None
         return await self.steps.run(
             StepRequest(

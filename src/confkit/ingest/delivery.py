@@ -67,7 +67,8 @@ class Delivery:
         """From now on a conference is the meeting's, and what was told of it before counts."""
         if conference is None or conference.id is None:
             return
-        self.router.bind("conference", conference.id, FlowId(meeting))
+        view = self.views.get(meeting)
+        self.router.bind("conference", conference.id, FlowId(meeting) if view is None else view.id)
         self._show_held(meeting)
 
     def bind_call(self, call_id: str, flow: FlowId) -> None:

@@ -80,7 +80,7 @@ class MeetingView:
     """
 
     def __init__(self, meeting: str, provider: str) -> None:
-        self.id = meeting
+        self.id = FlowId(meeting)
         self.plan: Plan | None = None
         self.conference: Conference | None = None
         self.bridge: Bridge | None = None
