@@ -92,6 +92,7 @@ def test_what_an_event_says(what: Event, facts: Facts) -> None:
         ),
         ({"stage": Stage.UPDATED, "member": member(MemberState.LEFT)}, Facts(left=membership(1))),
         ({"stage": Stage.UPDATED, "member": member()}, Facts()),
+        ({"stage": Stage.UPDATED, "member": member(MemberState.JOINING)}, Facts(promised=True)),
         ({"stage": Stage.UPDATED, "mute": False}, Facts(mute=Change(at(1), 3, False))),
         ({"stage": Stage.UPDATED, "hold": True}, Facts(hold=Change(at(1), 3, True))),
         ({"stage": Stage.ENDED}, Facts()),
@@ -273,3 +274,21 @@ def test_who_is_seated_again_keeps_what_is_known_under_the_new_name() -> None:
     roster.seat("m/leg-1", ANN)
     (shown,) = roster.participants()
     assert (shown.party.name, shown.call_id, shown.id) == ("Ann", "c-1", "leg-1")
+
+
+def test_a_promise_holds_until_it_is_kept_or_the_leg_is_over() -> None:
+    roster = Roster()
+    seen = []
+    roster.seat("m/leg-1", ANN)
+    seen.append(roster.promised)
+    roster.learn("m/leg-1", Facts(promised=True))
+    roster.learn("m/leg-1", Facts(call_id="c-1"))
+    seen.append(roster.promised)
+    roster.learn("m/leg-1", IN)
+    seen.append(roster.promised)
+    roster.seat("m/leg-2", ANN)
+    roster.learn("m/leg-2", Facts(promised=True))
+    seen.append(roster.promised)
+    roster.learn("m/leg-2", Facts(ended=(at(1), "hangup")))
+    seen.append(roster.promised)
+    assert seen == [False, True, False, True, False]
