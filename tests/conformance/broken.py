@@ -79,6 +79,7 @@ def caught_by(*tests: str, whole: bool = False, **settings: Any) -> Any:
     """Register a broken provider."""
 
     def register(kind: type[FakeProvider]) -> type[FakeProvider]:
+        assert kind.__name__ not in BROKEN, f"{kind.__name__} is there twice"  # one would hide the other
         BROKEN[kind.__name__] = Broken(kind, frozenset(tests), settings, whole)
         return kind
 
@@ -420,6 +421,3 @@ class HangsUpWhoIsLeftOnABridge(FakeProvider):
         for left in (each for pair in pairs for each in pair if each != call.id):
             self.exchange.hang_up(left)
         return member
-
-
-# Look-ups

@@ -1,4 +1,4 @@
-"""Providers that are broken in what they answer: look-ups, errors, secrets, streams and webhooks."""
+"""Providers that are broken in what they answer: look-ups, errors, secrets and webhooks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from confkit.provider import (
     CallState,
     Capabilities,
     Conference,
-    ConferenceSpec,
     Conflict,
     Dialled,
     Event,
     FindHint,
-    InvalidRequest,
     Member,
     MemberOptions,
     NotFound,
@@ -225,56 +223,6 @@ class LogsTheNumber(FakeProvider):
 
         logging.getLogger("confkit_leaky").debug("dialling %s", spec.to)
         return await super().create_call(spec=spec, op=op, into=into)
-
-
-# Our keys
-
-
-@caught_by("test_the_stream_echoes_no_other_key")
-class EchoesTheNewestKey(FakeProvider):
-    def told(self, fact: Any) -> Event:
-        newest = [request.op_key for request in self.requests if request.operation == "create_call"]
-        return evolve(super().told(fact), op=newest[-1] if newest else None)
-
-
-@caught_by("test_a_webhook_echoes_our_key", whole=True)
-class LosesOurKey(WebhookFake):
-    def parse(self, payload: dict[str, Any]) -> Event:
-        return evolve(super().parse(payload), op=None)
-
-
-# Memory
-
-
-@caught_by("test_another_process_goes_on", whole=True, shape="on_join", bridge="none")
-class RemembersByItself(FakeProvider):
-    """What a room is to be it knows in its own object, and nobody else does."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._rooms: dict[str, Conference] = {}
-
-    @hookimpl
-    async def create_conference(self, spec: ConferenceSpec, op: Op) -> Conference:
-        self._rooms[op.key] = await super().create_conference(spec=spec, op=op)
-        return evolve(self._rooms[op.key], data={})
-
-    @hookimpl
-    async def create_call(self, spec: CallSpec, op: Op, into: Into) -> Dialled:
-        if isinstance(into, Conference) and into.id is None:
-            if into.key not in self._rooms:
-                raise InvalidRequest("nobody has told what room this is to be")
-            into = evolve(into, data=self._rooms[into.key].data)
-        return await super().create_call(spec=spec, op=op, into=into)
-
-
-@caught_by("test_another_process_unbridges")
-class RemembersInObjects(FakeProvider):
-    @hookimpl
-    async def create_bridge(self, calls: tuple[Call, ...], op: Op) -> Bridge:
-        bridge = await super().create_bridge(calls=calls, op=op)
-        data: Any = {"calls": [call.id for call in calls]}
-        return evolve(bridge, data=data)
 
 
 # Webhooks
