@@ -413,20 +413,20 @@ class TestElsewhere:
     @pytest.mark.parametrize("there", ["asyncio", "trio"])
     async def test_in_another_event_loop(self, there: str, provider: FakeProvider) -> None:
         async with AsyncClient(provider, caller_id=OURS) as client, client.connect(ANN, BOB, CY) as meeting:
-            events = meeting.events()
+            unread, events = meeting.events(), meeting.events()
+            await meeting.mute(ANN)
+            told = await anext(events)
             sent = len(provider.requests)
             uses: list[Callable[[], Awaitable[object]]] = [
                 *(partial(command, meeting) for command in COMMANDS.values()),
-                meeting.end,
-                meeting.wait_until_ended,
-                meeting.changed,
+                *(meeting.end, meeting.wait_until_ended, meeting.changed),
                 client.connect(ANN, BOB, CY).__aenter__,
-                partial(meeting.__aexit__, None, None, None),
-                partial(client.__aexit__, None, None, None),
-                events.__anext__,
+                *(partial(each.__aexit__, None, None, None) for each in (meeting, client)),
+                *(unread.__anext__, events.__anext__),
             ]
             for work in uses:
                 await anyio.to_thread.run_sync(partial(refused_there, work, there))
+            assert await anext(unread) is told
             with pytest.raises(ConfkitError, match=ELSEWHERE):
                 await anyio.to_thread.run_sync(meeting.events)
             assert len(provider.requests) == sent

@@ -30,7 +30,7 @@ class EventStream:
     it.
 
     Args:
-        home: where the meeting lives: only there can its events be waited for.
+        home: where the meeting lives: until it is over, its events are read there only.
     """
 
     def __init__(self, home: Home) -> None:
@@ -67,10 +67,11 @@ class EventStream:
         return self
 
     async def __anext__(self) -> Event:
+        if self._open:  # what is kept when it is over may be read anywhere
+            self._home.check()
         while not self._events:
             if not self._open:
                 raise StopAsyncIteration
-            self._home.check()
             self._changed = anyio.Event()
             await self._changed.wait()
         await anyio.lowlevel.checkpoint()  # a consumer with a full buffer must not keep the loop for itself
